@@ -1,0 +1,124 @@
+//! What is wanted: the validated configuration. `load` reads a file and its
+//! drop-ins; everything else in the daemon sees only these ready objects.
+
+use std::path::PathBuf;
+
+use crate::event::Action;
+use crate::watch::Pattern;
+
+/// The whole configuration, validated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[sensors]`
+    pub sensors: Sensors,
+    /// `[process]`
+    pub process: Process,
+    /// `[file]`
+    pub file: File,
+    /// `[[exclude]]`
+    pub exclude: Vec<Exclude>,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[output]`
+    pub output: Output,
+    /// `[host]`
+    pub host: Host,
+}
+
+/// Which families run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sensors {
+    /// exec, fork, exit.
+    pub process: bool,
+    /// opens and name changes of watched files.
+    pub file: bool,
+}
+
+/// `[process]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    /// Names of environment variables (glob: `*`, case-sensitive) whose presence at exec is reported.
+    pub secret_env_patterns: Vec<String>,
+}
+
+/// `[file]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct File {
+    /// Files whose every open is reported.
+    pub watch: Vec<Pattern>,
+    /// Files that are reported only when opened for writing (and on name changes).
+    pub watch_write: Vec<Pattern>,
+    /// Exceptions to both lists, e.g. `~/.ssh/known_hosts`.
+    pub ignore: Vec<Pattern>,
+    /// Directories the scanner does not enter.
+    pub scan_skip: Vec<PathBuf>,
+}
+
+/// `[[exclude]]`: what is not reported though it is watched. Never by comm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exclude {
+    /// True path of the executable, in the daemon's own mount namespace.
+    pub exe: Option<PathBuf>,
+    /// systemd unit.
+    pub unit: Option<String>,
+    /// Only for these files; empty: for all.
+    pub paths: Vec<Pattern>,
+}
+
+/// `[limits]`: every bound a person may want to move.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Size of the alert ring in KiB; rounded up to a power of two of pages. Needs a restart.
+    pub alert_ring_kib: u32,
+    /// Size of the bulk ring in KiB. Needs a restart.
+    pub bulk_ring_kib: u32,
+    /// Alerts per second one process may put in the alert ring; more go to the bulk ring.
+    pub alerts_per_second: u32,
+    /// How many alerts a process may save up.
+    pub alert_burst: u32,
+    /// Hard limit of file events per second and process; what is over it is dropped and counted. 0: none.
+    pub events_per_second: u32,
+    /// Watched files the kernel table can hold. Needs a restart.
+    pub inodes: u32,
+    /// Processes the table can hold.
+    pub processes: u32,
+    /// Bytes a sink may be behind before its lines are dropped and counted, in KiB. Needs a restart.
+    pub queue_kib: u32,
+}
+
+/// `[output]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// What lines look like.
+    pub format: Format,
+    /// Where they go; `None` is standard output.
+    pub file: Option<PathBuf>,
+    /// The file is rotated when it would grow past this many MiB.
+    pub rotate_mib: u32,
+    /// How many rotated files are kept (`file.1` is the newest).
+    pub rotate_keep: u32,
+    /// Which actions are written; `loss`, `start` and `stop` always are.
+    pub actions: Vec<Action>,
+}
+
+/// What an output line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line, ECS names.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// `[host]`: where the host's trees are, for containers that mount them elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Host {
+    /// procfs.
+    pub proc: PathBuf,
+    /// sysfs.
+    pub sys: PathBuf,
+    /// cgroup v2; `None`: found in mountinfo.
+    pub cgroup: Option<PathBuf>,
+    /// The user the daemon becomes.
+    pub user: String,
+}
