@@ -13,6 +13,15 @@
 //! `src/pipeline.rs` shows that way in one screen; read it next.
 
 pub mod config;
+pub mod decide;
+pub mod decode;
+pub mod enrich;
 pub mod error;
 pub mod event;
+pub mod path;
+pub mod probe;
+pub mod ring;
+pub mod shared;
+mod skel;
 pub mod watch;
+pub mod wire;
