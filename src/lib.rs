@@ -15,4 +15,6 @@
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod sink;
+pub mod text;
 pub mod watch;
