@@ -15,6 +15,7 @@
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod event_docs;
 pub mod sink;
 pub mod text;
 pub mod watch;
