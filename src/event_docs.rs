@@ -29,7 +29,6 @@ const fn field(
 
 const ALWAYS: &str = "always";
 const PROCESS: &str = "events of the sensors `process` and `file`";
-const FILE: &str = "events of the sensor `file`";
 
 /// Every key a JSON line can have.
 pub const FIELDS: &[Field] = &[

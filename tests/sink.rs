@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{PipeReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -384,6 +384,12 @@ fn numbers(text: &[u8]) -> Vec<u64> {
         .collect()
 }
 
+/// Reading and writing end.
+fn pipe() -> (fs::File, fs::File) {
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    (reader.into(), writer.into())
+}
+
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
@@ -435,7 +441,7 @@ fn a_full_device_refuses_every_line_and_is_named() {
 
 #[test]
 fn a_reader_that_goes_away_is_survived_and_counted() {
-    let (mut reader, pipe) = std::io::pipe().unwrap();
+    let (mut reader, pipe) = pipe();
     let queue = to_descriptor(pipe, 4 << 20);
     for number in 0..4001 {
         queue.push(&numbered(number)).unwrap();
@@ -455,7 +461,7 @@ fn a_reader_that_goes_away_is_survived_and_counted() {
     assert!(counters.refused > 0);
 }
 
-fn read_slowly(mut reader: PipeReader) -> Vec<u8> {
+fn read_slowly(mut reader: fs::File) -> Vec<u8> {
     let (mut all, mut piece) = (Vec::new(), [0; 1013]);
     loop {
         match reader.read(&mut piece).unwrap() {
@@ -468,7 +474,7 @@ fn read_slowly(mut reader: PipeReader) -> Vec<u8> {
 
 #[test]
 fn a_slow_reader_gets_every_accepted_line_once_and_in_order() {
-    let (reader, pipe) = std::io::pipe().unwrap();
+    let (reader, pipe) = pipe();
     let queue = to_descriptor(pipe, 64 * 1024);
     let slow = std::thread::spawn(move || read_slowly(reader));
     let mut kept = Vec::new();
@@ -493,7 +499,7 @@ fn a_slow_reader_gets_every_accepted_line_once_and_in_order() {
 
 #[test]
 fn a_reader_that_never_reads_cannot_hold_up_the_end() {
-    let (mut reader, pipe) = std::io::pipe().unwrap();
+    let (mut reader, pipe) = pipe();
     let queue = to_descriptor(pipe, 1 << 20);
     for number in 0..3001 {
         queue.push(&numbered(number)).unwrap();
@@ -704,4 +710,180 @@ fn a_file_that_others_control_is_refused_with_the_reason() {
     nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     assert!(why("fifo").contains("not a regular file"), "{}", why("fifo"));
     assert!(why("none/file").contains("directory"), "{}", why("none/file"));
+}
+
+/// Runs `body` on a thread that is user nobody without any capability, if we are
+/// root. The raw system call changes that thread (and its children) only.
+fn unprivileged(body: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::spawn(move || {
+        if nix::unistd::geteuid().is_root() {
+            for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+                // SAFETY: takes three numbers and touches no memory.
+                assert_eq!(unsafe { libc::syscall(call, NOBODY, NOBODY, NOBODY) }, 0);
+            }
+        }
+        body();
+    });
+    thread.join().unwrap();
+}
+
+const NOBODY: u32 = 65534;
+
+#[test]
+fn without_the_right_to_rotate_the_same_file_goes_on() {
+    let scratch = Scratch::new("norotate");
+    let path = scratch.0.join("e");
+    let target = Rotating::open(&path, 4096, 3).unwrap();
+    fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o500)).unwrap();
+    let queue = Queue::new(1 << 20).unwrap();
+    let theirs = queue.clone();
+    unprivileged(move || {
+        writer::start(&theirs, Box::new(target), "sink-file").unwrap();
+        for number in 0..2003 {
+            theirs.push(&numbered(number)).unwrap();
+        }
+        theirs.drain(soon());
+    });
+    let counters = queue.counters();
+    assert_exact(counters, 2003);
+    assert_eq!(counters.accepted, 2003);
+    assert!((1..20).contains(&counters.rotate_failed), "tried now and then: {}", counters.rotate_failed);
+    let problem = queue.problem().unwrap();
+    assert!(problem.ends_with("was not rotated: create the next file: Permission denied"), "{problem}");
+    fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(numbers(&fs::read(&path).unwrap()), (0..2003).collect::<Vec<_>>());
+    assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1);
+}
+
+#[test]
+fn root_rotation_works_in_a_directory_whose_path_is_closed_to_the_later_user() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let scratch = Scratch::new("closed");
+    let dir = scratch.0.join("log");
+    fs::create_dir(&dir).unwrap();
+    std::os::unix::fs::chown(&dir, Some(NOBODY), Some(NOBODY)).unwrap();
+    fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o700)).unwrap();
+    let target = Rotating::open(&dir.join("e"), 64 * 1024, 9).unwrap();
+    let queue = Queue::new(1 << 20).unwrap();
+    let theirs = queue.clone();
+    unprivileged(move || {
+        writer::start(&theirs, Box::new(target), "sink-file").unwrap();
+        for number in 0..2003 {
+            theirs.push(&numbered(number)).unwrap();
+        }
+        theirs.drain(soon());
+    });
+    assert_exact(queue.counters(), 2003);
+    assert_eq!((queue.counters().rotate_failed, queue.problem()), (0, None));
+    assert!(dir.join("e.3").exists());
+    // Started again by root, the file is the later user's: that is no stranger.
+    Rotating::open(&dir.join("e"), 0, 1).unwrap();
+}
+
+#[test]
+fn a_pipe_that_cannot_be_opened_again_does_not_hold_up_the_end_either() {
+    let (mut reader, pipe) = pipe();
+    let queue = Queue::new(1 << 20).unwrap();
+    let theirs = queue.clone();
+    // Another user's pipe: /proc/self/fd/N is closed to nobody.
+    unprivileged(move || {
+        let target = Descriptor::new(pipe.as_fd(), "test").unwrap();
+        drop(pipe);
+        writer::start(&theirs, Box::new(target), "sink-test").unwrap();
+        for number in 0..3001 {
+            theirs.push(&numbered(number)).unwrap();
+        }
+        theirs.drain(Instant::now() + Duration::from_millis(100));
+    });
+    let counters = queue.counters();
+    assert_exact(counters, 3001);
+    assert!(counters.accepted > 100 && counters.refused > 0, "{counters:?}");
+    drop(queue);
+    let mut all = Vec::new();
+    reader.read_to_end(&mut all).unwrap();
+    assert_eq!(all.len() as u64, counters.bytes);
+    assert_eq!(numbers(&all), (0..counters.accepted).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_that_was_removed_is_made_again() {
+    let scratch = Scratch::new("removed");
+    let path = scratch.0.join("e");
+    let queue = Queue::new(1 << 20).unwrap();
+    writer::start(&queue, Box::new(Rotating::open(&path, 0, 3).unwrap()), "sink-file").unwrap();
+    let accepted = |count| {
+        while queue.counters().accepted < count {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    queue.push(&numbered(0)).unwrap();
+    accepted(1);
+    fs::remove_file(&path).unwrap();
+    queue.push(&numbered(1)).unwrap();
+    accepted(2);
+    assert_eq!(numbers(&fs::read(&path).unwrap()), [1]);
+    fs::write(&path, b"").unwrap();
+    queue.push(&numbered(2)).unwrap();
+    queue.drain(soon());
+    assert_eq!(numbers(&fs::read(&path).unwrap()), [2], "no hole where it was cut");
+}
+
+#[test]
+fn the_configured_file_gets_the_configured_actions() {
+    use bee_trace::config::{Format, Output};
+    let scratch = Scratch::new("open");
+    for (format, start) in [(Format::Json, "{\"@timestamp\":"), (Format::Pretty, "")] {
+        let path = scratch.0.join(format!("{format:?}"));
+        let output = Output {
+            format,
+            file: Some(path.clone()),
+            rotate_mib: 1,
+            rotate_keep: 1,
+            actions: vec![Action::Open, Action::Rename],
+        };
+        let mut sink = bee_trace::sink::open(&output, "pi".into(), 1 << 20, true).unwrap();
+        samples().iter().for_each(|event| sink.write(event));
+        assert_eq!((sink.name(), sink.written()), ("file", 0), "not started yet");
+        sink.start().unwrap();
+        assert!(sink.start().is_err());
+        sink.drain(soon());
+        let counters = sink.counters();
+        assert_exact(counters, 5);
+        assert_eq!((sink.written(), counters.unwanted), (5, ACTIONS.len() as u64 - 5));
+        assert_eq!(sink.problem(), None);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains('\x1b'), "a file has no colours");
+        for (line, action) in text.lines().zip(["open", "rename", "loss", "start", "stop"]) {
+            assert!(line.starts_with(start) && line.contains(action), "{line}");
+        }
+        assert_eq!(text.lines().count(), 5);
+        let missing = Output { file: Some("/nonexistent/x".into()), ..output };
+        let why = bee_trace::sink::open(&missing, "pi".into(), 1, false).err().unwrap().to_string();
+        assert_eq!(why, "output file /nonexistent/x: open its directory: No such file or directory");
+    }
+}
+
+#[test]
+fn the_thread_has_its_name_and_takes_no_signal() {
+    let (_reader, pipe) = pipe();
+    let queue = Queue::new(4096).unwrap();
+    let target = Descriptor::new(pipe.as_fd(), "test").unwrap();
+    writer::start(&queue, Box::new(target), "sink-named").unwrap();
+    let status = || {
+        fs::read_dir("/proc/self/task").unwrap().find_map(|task| {
+            let text = fs::read_to_string(task.ok()?.path().join("status")).ok()?;
+            text.starts_with("Name:\tsink-named\n").then_some(text)
+        })
+    };
+    let deadline = soon();
+    let status =
+        std::iter::repeat_with(status).take_while(|_| Instant::now() < deadline).flatten().next().unwrap();
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t")).unwrap();
+    let blocked = u64::from_str_radix(blocked, 16).unwrap();
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGPIPE] {
+        assert_ne!(blocked & 1 << (signal - 1), 0, "signal {signal}");
+    }
+    queue.drain(soon());
 }

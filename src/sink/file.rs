@@ -5,7 +5,8 @@
 //! the daemon still had its privileges: later it may not be able to search the
 //! path above. What is needed then is the right to write in that directory;
 //! without it the file is not rotated, which is counted and reported, and
-//! writing goes on. The file is ours alone: 0600, one name, no symbolic link.
+//! writing goes on. A file that somebody removed is made again, since what goes
+//! into it would be lost; one that somebody renamed is written on. The file is ours alone: 0600, one name, no symbolic link.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -75,8 +76,8 @@ impl Rotating {
     }
 
     /// Puts the current file aside and goes on with an empty one. No step leaves
-    /// the lines written so far without a name, and a failure leaves everything
-    /// as it was.
+    /// the lines written so far without a name, and after a failure the current
+    /// file is still the current file.
     fn rotate(&mut self) -> std::result::Result<(), String> {
         let say = |step: &str, why: Errno| {
             format!("{} was not rotated: {step}: {}", self.path.display(), why.desc())
@@ -110,6 +111,15 @@ impl Rotating {
             return Err(undo(why));
         }
         self.file = file;
+        self.size = 0;
+        Ok(())
+    }
+
+    /// Makes the current file again after somebody removed it.
+    fn recreate(&mut self) -> std::result::Result<(), String> {
+        self.file = create(&self.dir, &self.name).map_err(|why| {
+            format!("{} was removed and cannot be made again: {}", self.path.display(), why.desc())
+        })?;
         self.size = 0;
         Ok(())
     }
@@ -157,11 +167,19 @@ impl Target for Rotating {
     }
 
     fn prepare(&mut self, line: usize) -> Room {
-        if self.limit == 0 {
-            return Room { bytes: usize::MAX, rotation: None };
-        }
         let line = line as u64;
         let mut rotation = None;
+        // Once per run of lines, not per line: cheap enough to learn what others
+        // did to the file, cut it or remove it.
+        if let Ok(stat) = fstat(&self.file) {
+            self.size = u64::try_from(stat.st_size).unwrap_or(0);
+            if stat.st_nlink == 0 {
+                rotation = Some(self.recreate());
+            }
+        }
+        if self.limit == 0 {
+            return Room { bytes: usize::MAX, rotation };
+        }
         if self.size > 0 && self.size + line > self.limit.max(self.retry_at) {
             let result = self.rotate();
             // The next try after some more growth, not at every line.

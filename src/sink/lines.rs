@@ -85,3 +85,10 @@ impl Sink for Lines {
         self.queue.drain(deadline);
     }
 }
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        // Ends the thread of a sink that nobody drained.
+        self.queue.drain(Instant::now());
+    }
+}

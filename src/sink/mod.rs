@@ -54,7 +54,8 @@ pub trait Sink {
     fn write(&mut self, event: &Event);
     /// The counters now.
     fn counters(&self) -> SinkCounters;
-    /// Lines accepted by `write(2)` so far, in the order they came.
+    /// Lines accepted by `write(2)` so far. Lines leave the queue in the order they
+    /// came: the first `accepted + refused` of those that were queued are settled.
     fn written(&self) -> u64 {
         self.counters().accepted
     }
