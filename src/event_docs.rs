@@ -1,5 +1,5 @@
 //! The parts of `docs/events.md` that follow from tables in the code. Pure; the
-//! test in `tests/sink.rs` holds the file to it.
+//! test in `tests/sink/` holds the file to it.
 
 use std::fmt::Write as _;
 
