@@ -12,7 +12,13 @@
 //!
 //! `src/pipeline.rs` shows that way in one screen; read it next.
 
+pub mod check;
+pub mod cli;
 pub mod config;
+pub mod enrich;
 pub mod error;
 pub mod event;
+pub mod kernel;
+pub mod man;
+pub mod sys;
 pub mod watch;
