@@ -155,7 +155,7 @@ pub fn parse(text: &[u8]) -> Result<Format, FormatError> {
     Ok(format)
 }
 
-/// `pid_t child_pid;	offset:20;	size:4;	signed:1;`
+/// `pid_t child_pid; offset:20; size:4; signed:1;`, with tabs between.
 fn parse_field(text: &str) -> Result<Field, &'static str> {
     let mut parts = text.split(';').map(str::trim);
     let declaration = parts.next().unwrap_or_default();
