@@ -15,4 +15,5 @@
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod privilege;
 pub mod watch;
