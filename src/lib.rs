@@ -24,6 +24,7 @@ pub mod event_docs;
 pub mod kernel;
 pub mod man;
 pub mod path;
+pub mod pipeline;
 pub mod privilege;
 pub mod probe;
 pub mod ring;

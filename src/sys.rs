@@ -52,6 +52,13 @@ impl Clock {
     }
 }
 
+/// Bytes in a page: 4096, 16384 (the Pi 5's kernel) or 65536.
+pub fn page_size() -> usize {
+    // SAFETY: sysconf has no preconditions.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
+}
+
 fn nanoseconds(clock: ClockId) -> io::Result<i64> {
     let now: TimeSpec = clock_gettime(clock)?;
     // 64 bits of nanoseconds last until the year 2262.
