@@ -10,6 +10,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -62,17 +63,18 @@ impl Rotating {
             Err(Errno::ELOOP) => return Err(Error::failure("is a symbolic link; name the file itself")),
             opened => opened?,
         };
+        let file = std::fs::File::from(file);
         let stat = fstat(&file)?;
         check(&stat, &fstat(&dir)?)?;
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let mut last = [b'\n'];
-        if stat.st_size > 0 {
-            nix::sys::uio::pread(&file, &mut last, stat.st_size - 1)?;
+        if size > 0 {
+            file.read_exact_at(&mut last, size - 1)?;
         }
         let starts_mid_line = last != [b'\n'];
         let name = name.to_owned();
         let path = path.to_owned();
-        Ok(Self { path, dir, name, file, size, limit, keep, retry_at: 0, starts_mid_line })
+        Ok(Self { path, dir, name, file: file.into(), size, limit, keep, retry_at: 0, starts_mid_line })
     }
 
     /// Puts the current file aside and goes on with an empty one. No step leaves

@@ -2,6 +2,15 @@
 //! reuses, and writes from a thread of its own, so the event loop never waits
 //! for a disk, a terminal or a pipe. A sink that fails is counted, says why, and
 //! goes on; it never stops the others.
+//!
+//! What a sink still asks of the kernel once the daemon has let go of its
+//! privileges, for the system call filter: to make its thread `clone3` or
+//! `clone`, `mmap`, `mprotect`, `munmap`, `madvise`, `rt_sigprocmask`,
+//! `sigaltstack`, `sched_getaffinity`, `set_robust_list`, `rseq`, `gettid`,
+//! `prctl(PR_SET_NAME)`, `exit`; to write `write`, `sendto`, `poll` or `ppoll`,
+//! `futex`; to rotate, all relative to a held directory, `fstat` or
+//! `newfstatat`, `openat` with `O_CREAT | O_EXCL`, `renameat`, `unlinkat`,
+//! `close`. A filter that answers a rotation with an errno only stops rotation.
 
 use std::time::Instant;
 

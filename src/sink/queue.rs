@@ -189,18 +189,16 @@ impl Queue {
             }
             state = shared.wait(&shared.done, state, left);
         }
-        // From here on the writer begins no write.
-        let late = deadline.max(Instant::now()) + GRACE;
-        state.ending = true;
-        if !state.closed && state.writing {
-            state.closed = true;
-            while state.writing {
-                let left = late.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    break;
-                }
-                state = shared.wait(&shared.done, state, left);
+        // From here on the writer begins no write; one that is under way is waited for.
+        let was_open = !state.closed;
+        state.closed = true;
+        let late = Instant::now() + GRACE;
+        while was_open && state.writing {
+            let left = late.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
             }
+            state = shared.wait(&shared.done, state, left);
         }
         state.close();
         drop(state);
