@@ -276,11 +276,11 @@ impl<'t> Walk<'t> {
     /// Notes a mistake.
     pub(super) fn report(&mut self, span: &Range<usize>, key: &str, message: String) {
         let (line, column) = self.lines.position(span);
-        if self.broken.contains(&line) {
+        // What the parser put in place of a broken value it places at the very beginning.
+        if self.broken.contains(&line) || (!self.broken.is_empty() && span.start == 0) {
             return;
         }
-        let key =
-            if key.chars().any(char::is_control) { quoted(key) } else { key.chars().take(80).collect() };
+        let key = key.chars().take(80).collect();
         self.problems.push(Problem { document: self.document.name.clone(), line, column, key, message });
     }
 

@@ -100,7 +100,7 @@ mod tests {
             ("alert_ring_kb", Some("alert_ring_kib")),
             ("inoeds", Some("inodes")),
             ("Watch", Some("watch")),
-            ("watches", None),
+            ("watches", Some("watch")),
             ("network", None),
         ] {
             assert_eq!(nearest(word, known.into_iter()), wanted, "{word}");
