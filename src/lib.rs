@@ -16,4 +16,5 @@ pub mod config;
 pub mod error;
 pub mod event;
 pub mod privilege;
+pub mod scanner;
 pub mod watch;
