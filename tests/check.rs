@@ -114,7 +114,8 @@ fn the_text_has_every_finding_and_fits_the_terminal() {
         assert!(text.lines().any(|found| found == line), "no line {line:?} in\n{text}");
     }
     assert_eq!(text.matches("Boot another kernel.").count(), 1, "said once:\n{text}");
-    assert!(text.contains("not known: /proc/sys/net/core/bpf_jit_enable: Permission"), "{text}");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("not known: /proc/sys/net/core/bpf_jit_enable: Permission denied"), "{text}");
     assert!(!text.contains('\x1b'));
     let coloured = report.text(Style { color: true, ..PLAIN });
     assert!(coloured.contains("\x1b[31mcannot run\x1b[0m") && coloured.contains("\x1b[32mmodule\x1b[0m"));
@@ -195,4 +196,18 @@ fn remedies_follow_from_what_is_known() {
     {
         assert!(found.contains(words), "no {words} in {found}");
     }
+}
+
+/// With the real facts and options of the machine the tests run on, whatever it is.
+#[test]
+fn this_machine_is_described() {
+    let places = Places::default();
+    let facts = Facts::gather(&places).unwrap();
+    let config = config::read(&places, &facts.release);
+    let sensors = [degraded()];
+    let report = Report { sensors: &sensors, facts: &facts, config: config.as_ref() };
+    let text = report.text(PLAIN);
+    println!("{text}\n{:#}", report.json());
+    assert!(text.contains(&facts.release) && text.contains("Kernel options"), "{text}");
+    assert_eq!(report.json()["kernel"]["release"].as_str(), Some(facts.release.as_str()));
 }
