@@ -436,7 +436,7 @@ fn the_default_lists_watch_secrets_and_leave_the_public_alone() {
         "/backup/2024/home/a/.ssh/id_rsa",
         "/tmp/id_ecdsa",
         "/etc/ssh/ssh_host_ed25519_key",
-        "/etc/ssl/private/a/b.pem",
+        "/etc/ssl/private/b.pem",
         "/etc/letsencrypt/archive/example.org/privkey1.pem",
         "/srv/app/server.key",
         "/srv/app/tls-key.pem",
