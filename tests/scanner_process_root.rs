@@ -11,10 +11,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
+use bee_trace::privilege;
 use bee_trace::scanner::{self, Answer, Request};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
-use scanner_support::{finish, in_namespace, put, scan, spawn, start, summary};
+use scanner_support::{ACCOUNT, finish, in_namespace, put, scan, spawn, start, summary};
 
 #[test]
 fn root_config_gives_the_fixed_files_and_only_them() {
@@ -222,6 +223,49 @@ fn root_either_end_notices_that_the_other_is_gone() {
 
         let scanner = start(base);
         let pid = scanner.pid();
+        drop(scanner);
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    });
+}
+
+#[test]
+fn root_a_daemon_without_privilege_still_has_its_scanner() {
+    in_namespace(|base| {
+        let home = base.join("home");
+        put(&home.join("config.toml"));
+        put(&home.join("key.kdbx"));
+        fs::set_permissions(&home, PermissionsExt::from_mode(0o700)).unwrap();
+        let scanner = spawn(base, "home/config.toml");
+        privilege::lock_down(&ACCOUNT, false).unwrap();
+        assert!(File::open(home.join("config.toml")).is_err());
+
+        // Long enough for the memfd; the filter has to let all of it through.
+        let mut patterns: Vec<String> = (0..2_000).map(|n| format!("/nowhere/file-number-{n}")).collect();
+        patterns.push("*.kdbx".into());
+        let request = Request::Scan {
+            id: 1,
+            watch: patterns,
+            watch_write: vec![],
+            ignore: vec![],
+            skip: vec!["/usr".into()],
+        };
+        assert!(scanner.request(&request).unwrap());
+        assert!(summary(finish(&scanner, 1).0).files_taught >= 1);
+        assert!(scanner.request(&Request::Config { id: 2 }).unwrap());
+        let mut fds = [PollFd::new(scanner.fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut fds, PollTimeout::from(20_000u16)).unwrap(), 1);
+        let reply = scanner.read_reply().unwrap().unwrap();
+        assert_eq!(reply.answer, Answer::Config { id: 2, paths: vec![home.join("config.toml")] });
+        let mut text = String::new();
+        File::from(reply.files.into_iter().next().unwrap()).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "secret");
+
+        let pid = scanner.pid();
+        scanner.kill();
+        let mut fds = [PollFd::new(scanner.fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut fds, PollTimeout::from(20_000u16)).unwrap(), 1);
+        let error = scanner.read_reply().unwrap_err().to_string();
+        assert!(error.contains("ended by SIGKILL"), "{error}");
         drop(scanner);
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
     });
