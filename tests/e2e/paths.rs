@@ -51,13 +51,13 @@ fn root_a_name_that_is_not_utf8() {
     use std::os::unix::ffi::OsStringExt as _;
     let fixture = Fixture::new();
     let mut bytes = fixture.dir.join("tree").into_os_string().into_vec();
-    bytes.extend_from_slice(b"/.env-\xff\n\"");
+    bytes.extend_from_slice(b"/.env.\xff\n\"");
     let path = std::path::PathBuf::from(std::ffi::OsString::from_vec(bytes));
     std::fs::write(&path, "x").unwrap();
     let daemon = Daemon::start_scanned(&fixture, &[]);
     drop(std::fs::File::open(&path).unwrap());
     let run = daemon.stop();
-    let shown = format!("{}/tree/.env-\\xff\n\"", fixture.dir.display());
+    let shown = format!("{}/tree/.env.\\xff\n\"", fixture.dir.display());
     let me = std::process::id();
     let events: Vec<_> = run.of(me).filter(|event| event.text("file.path") == shown).collect();
     assert_eq!(events.len(), 1);
