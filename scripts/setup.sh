@@ -18,6 +18,17 @@ as_root() {
   fi
 }
 
+# --- the toolchain: brought by the user, never by this script; asked for first, so that
+# nothing is installed in vain.
+if ! command -v cargo >/dev/null; then
+  # rustup puts it here, and a fresh shell may not know yet.
+  [ -x "$HOME/.cargo/bin/cargo" ] && die "cargo is in ~/.cargo/bin, which is not on PATH: run  . ~/.cargo/env"
+  die "cargo is missing: install Rust $want_rust or newer, e.g. with rustup"
+fi
+rust=$(rustc --version | awk '{print $2}')
+[ "$(printf '%s\n' "$want_rust" "$rust" | sort -V | head -n1)" = "$want_rust" ] ||
+  die "Rust $rust is too old: $want_rust or newer is needed (with rustup: rustup update)"
+
 # --- packages: asked of the machine, not of dpkg, so that other ways of
 # installing them count as well.
 missing=()
@@ -50,16 +61,6 @@ if [ "${#missing[@]}" -gt 0 ]; then
     as_root "${install[@]}" </dev/null >/dev/null || die "apt-get could not install: ${missing[*]}"
   fi
 fi
-
-# --- the toolchain: brought by the user, never by this script.
-if ! command -v cargo >/dev/null; then
-  # rustup puts it here, and a fresh shell may not know yet.
-  [ -x "$HOME/.cargo/bin/cargo" ] && die "cargo is in ~/.cargo/bin, which is not on PATH: run  . ~/.cargo/env"
-  die "cargo is missing: install Rust $want_rust or newer, e.g. with rustup"
-fi
-rust=$(rustc --version | awk '{print $2}')
-[ "$(printf '%s\n' "$want_rust" "$rust" | sort -V | head -n1)" = "$want_rust" ] ||
-  die "Rust $rust is too old: $want_rust or newer is needed (with rustup: rustup update)"
 
 # --- the user the daemon becomes when it is started from a shell.
 if ! getent passwd "$daemon_user" >/dev/null; then

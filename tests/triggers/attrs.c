@@ -57,8 +57,8 @@ static long act(const char *name, const char *path, const char *value)
 	if (!strcmp(name, "lchown"))
 		return syscall(SYS_lchown, path, number, -1);
 #endif
-		/* i386 has each of these twice, for 16-bit and 32-bit user numbers. */
 #ifdef SYS_chown32
+	/* i386 has each of these twice, for 16-bit and 32-bit user numbers. */
 	if (!strcmp(name, "chown32"))
 		return syscall(SYS_chown32, path, number, -1);
 	if (!strcmp(name, "lchown32"))
