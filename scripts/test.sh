@@ -32,7 +32,7 @@ root_tests() {
       skipped=$((skipped + count))
       return
     fi
-    sudo=(sudo --preserve-env=RUST_BACKTRACE,CI)
+    sudo=(sudo --preserve-env=RUST_BACKTRACE,CI,LLVM_PROFILE_FILE)
   fi
   run "${sudo[@]}" "$binary" --test-threads=1 "$@"
 }
