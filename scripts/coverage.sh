@@ -33,16 +33,18 @@ export LLVM_COV=$tools/llvm-cov LLVM_PROFDATA=$tools/llvm-profdata
 
 # Branches are counted by an option that stable does not offer yet.
 export RUSTC_BOOTSTRAP=1
+# Counters live in a mapped file from the first instruction on (%c), not in memory
+# until exit: the daemon could not open a file any more when it ends, and its
+# scanner is forked and ends without exit handlers.
+export RUSTFLAGS="${RUSTFLAGS:-} -Cllvm-args=-runtime-counter-relocation"
 source <("$cargo" llvm-cov show-env --branch --sh 2>/dev/null)
 mkdir -p "$CARGO_TARGET_DIR"
 "$cargo" llvm-cov clean --profraw-only
 
-# Where profiles are left: the daemon writes its own as a user that can neither
-# reach nor write a build directory in a home that only root can enter.
 profiles=$(mktemp -d /var/tmp/bee-coverage.XXXXXX)
 chmod 1777 "$profiles"
 trap 'rm -rf "$profiles"' EXIT
-export LLVM_PROFILE_FILE="$profiles/bee-trace-%p-%m.profraw"
+export LLVM_PROFILE_FILE="$profiles/bee-trace-%p%c.profraw"
 
 status=0
 scripts/test.sh ${GROUPS_TO_COVER:-unit root} || status=$?
