@@ -383,7 +383,7 @@ pub struct Process<'a> {
     pub args: Args<'a>,
     /// `process.user` (real uid).
     pub user: User<'a>,
-    /// `process.user.group.id` (real gid).
+    /// `process.group.id` (real gid).
     pub gid: u32,
     /// `process.user.effective.id`.
     pub euid: u32,

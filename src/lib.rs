@@ -12,7 +12,26 @@
 //!
 //! `src/pipeline.rs` shows that way in one screen; read it next.
 
+pub mod check;
+pub mod cli;
 pub mod config;
+pub mod decide;
+pub mod decode;
+pub mod enrich;
 pub mod error;
 pub mod event;
+pub mod event_docs;
+pub mod kernel;
+pub mod man;
+pub mod path;
+pub mod pipeline;
+pub mod privilege;
+pub mod probe;
+pub mod ring;
+pub mod shared;
+pub mod sink;
+mod skel;
+pub mod sys;
+pub mod text;
 pub mod watch;
+pub mod wire;

@@ -1,10 +1,35 @@
 //! What is wanted: the validated configuration. `load` reads a file and its
 //! drop-ins; everything else in the daemon sees only these ready objects.
 
+mod defaults;
+mod exclude;
+mod load;
+mod options;
+mod problem;
+mod shape;
+mod show;
+mod source;
+
 use std::path::PathBuf;
 
 use crate::event::Action;
 use crate::watch::Pattern;
+
+pub use load::{Loaded, Origin, load};
+pub use options::{OPTIONS, Preset, Setting, restart_needed};
+pub use problem::Problem;
+pub use shape::{ALWAYS_WRITTEN, Kind, MAX_ENTRIES, Shape};
+pub use show::{reference, show};
+pub use source::{MAX_DOCUMENT, Source, read};
+
+/// The text of one configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// What messages call it: its path.
+    pub name: String,
+    /// What it says.
+    pub text: String,
+}
 
 /// The whole configuration, validated.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,7 +122,7 @@ pub struct Output {
     pub rotate_mib: u32,
     /// How many rotated files are kept (`file.1` is the newest).
     pub rotate_keep: u32,
-    /// Which actions are written; `loss`, `start` and `stop` always are.
+    /// Which actions are written, in the order of the enum; `loss`, `start` and `stop` are always among them.
     pub actions: Vec<Action>,
 }
 

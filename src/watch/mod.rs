@@ -1,15 +1,16 @@
 //! Which names are watched: the pattern language, its exact meaning in user
 //! space, and its translation to what the kernel side can test. Pure; no I/O.
+//!
+//! The kernel's answer is a superset ("could be"), [`Pattern::matches`] is the
+//! decision. `tests/watch.rs` holds that the first never misses the second.
 
-/// One pattern of a watch list, parsed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
-    text: String,
-}
+mod env;
+mod glob;
+mod pattern;
+mod rules;
+mod set;
 
-impl Pattern {
-    /// The pattern as written.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-}
+pub use env::{check_env_pattern, env_matches};
+pub use pattern::{MAX_COMPONENTS, MAX_LENGTH, Pattern};
+pub use rules::{KernelRules, Rule, RuleKind, candidate, compile, cost_class, fnv1a};
+pub use set::PatternSet;

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * No program: the maps every family shares, and the wire types for Rust (a
+ * skeleton has the types of its global variables).
+ */
+#include "core.bpf.h"
+#include "names.bpf.h"
+#include "inodes.bpf.h"
+
+/* The same shape as `counters`, written by user space alone: what became of each
+ * record after the ring. A map, so that the sums outlive the daemon. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, BEE_KIND_COUNT * BEE_CAUSE_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} stages SEC(".maps");
+
+struct bee_header bee_type_header;
+struct bee_exec bee_type_exec;
+struct bee_process bee_type_process;
+struct bee_file bee_type_file;
+struct bee_cgroup bee_type_cgroup;
+struct bee_rule_key bee_type_rule_key;
+struct bee_inode_key bee_type_inode_key;
+struct bee_inode_value bee_type_inode_value;
+struct bee_device_key bee_type_device_key;
+struct bee_settings bee_type_settings;
+struct bee_state bee_type_state;
+
+char LICENSE[] SEC("license") = "GPL";

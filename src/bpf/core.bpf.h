@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What every CO-RE family needs: settings, counters, the header, the scratch
+ * buffer, and the way into a ring.
+ */
+#pragma once
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "wire.h"
+#include "maps.bpf.h"
+
+#define BEE_NSEC_PER_SEC 1000000000ull
+
+static __always_inline struct bee_settings *bee_settings(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&settings, &zero);
+}
+
+static __always_inline struct bee_state *bee_state(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&state, &zero);
+}
+
+/*
+ * Hides a value from the verifier's bookkeeping. In a loop over bytes a variable
+ * that is a known number on one path and another on the next makes each turn
+ * another state to prove, and a million states are soon together; two unknown
+ * numbers are one state.
+ */
+#define bee_unknown(state, value) ((value) ^ (state)->zero)
+
+static __always_inline struct bee_scratch *bee_scratch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+static __always_inline void bee_count(__u32 kind, __u32 cause)
+{
+	__u32 index = kind * BEE_CAUSE_COUNT + cause;
+	__u64 *counter = bpf_map_lookup_elem(&counters, &index);
+
+	if (counter)
+		__sync_fetch_and_add(counter, 1);
+}
+
+/* Another build's objects may be attached beside ours during an upgrade; the
+ * generation word says whose turn it is. */
+static __always_inline bool bee_active(const struct bee_settings *set)
+{
+	return set && set->generation == bee_generation;
+}
+
+/* The facts about `task` that every record carries. */
+static __always_inline void bee_fill_header(struct bee_header *header, struct task_struct *task, __u16 kind,
+					    __u16 hook)
+{
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+
+	header->version = BEE_WIRE_VERSION;
+	header->kind = kind;
+	header->time = bpf_ktime_get_boot_ns();
+	header->start = BPF_CORE_READ(task, group_leader, start_boottime);
+	header->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	header->exec_id = BPF_CORE_READ(task, group_leader, self_exec_id);
+	header->flags = 0;
+	header->hook = hook;
+	header->generation = bee_generation;
+	header->result = 0;
+	header->tgid = BPF_CORE_READ(task, tgid);
+	header->tid = BPF_CORE_READ(task, pid);
+	header->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	header->uid = BPF_CORE_READ(cred, uid.val);
+	header->gid = BPF_CORE_READ(cred, gid.val);
+	header->euid = BPF_CORE_READ(cred, euid.val);
+	header->login_uid = ~0u;
+	/* CONFIG_AUDIT */
+	if (bpf_core_field_exists(task->loginuid))
+		header->login_uid = BPF_CORE_READ(task, loginuid.val);
+	header->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+	BPF_CORE_READ_STR_INTO(&header->comm, task, comm);
+}
+
+/*
+ * Whether this process may still use the alert ring. The bucket is kept per
+ * process (tgid), so starting threads buys nothing. Races between CPUs can let a
+ * few more through; they cannot lose an event.
+ */
+enum bee_rate { BEE_RATE_ALERT, BEE_RATE_DEMOTE, BEE_RATE_DROP };
+
+static __always_inline enum bee_rate bee_rate(const struct bee_settings *set, __u32 tgid, __u64 now)
+{
+	struct bee_bucket *bucket = bpf_map_lookup_elem(&buckets, &tgid);
+	__u64 full = (__u64)set->alert_burst * BEE_NSEC_PER_SEC;
+
+	if (!bucket) {
+		struct bee_bucket fresh = { .refilled = now, .tokens = full, .second = now };
+
+		bpf_map_update_elem(&buckets, &tgid, &fresh, BPF_NOEXIST);
+		bucket = bpf_map_lookup_elem(&buckets, &tgid);
+		if (!bucket)
+			return BEE_RATE_ALERT;
+	}
+	if (set->events_per_second) {
+		if (now - bucket->second >= BEE_NSEC_PER_SEC) {
+			bucket->second = now;
+			bucket->in_second = 0;
+		}
+		if (bucket->in_second >= set->events_per_second)
+			return BEE_RATE_DROP;
+		bucket->in_second++;
+	}
+
+	__u64 passed = now - bucket->refilled;
+	/* An hour is plenty, and keeps the product below 2^64. */
+	if (passed > 3600 * BEE_NSEC_PER_SEC)
+		passed = 3600 * BEE_NSEC_PER_SEC;
+	__u64 tokens = bucket->tokens + passed * (set->alerts_per_second & 0xfffff);
+	if (tokens > full)
+		tokens = full;
+	bucket->refilled = now;
+	if (tokens < BEE_NSEC_PER_SEC) {
+		bucket->tokens = tokens;
+		return BEE_RATE_DEMOTE;
+	}
+	bucket->tokens = tokens - BEE_NSEC_PER_SEC;
+	return BEE_RATE_ALERT;
+}
+
+/*
+ * When to wake the reader. By default the kernel wakes it only for a record it
+ * has caught up with (the first after idle); the reader then waits a little and
+ * takes a whole batch. A ring that is a quarter full is worth waking it again,
+ * at most once a millisecond.
+ */
+static __always_inline __u64 bee_wakeup(void *ring, __u64 now, __u32 which)
+{
+	__u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+	struct bee_state *shared;
+
+	if (waiting < bpf_ringbuf_query(ring, BPF_RB_RING_SIZE) / 4)
+		return 0;
+	shared = bee_state();
+	if (!shared || now - shared->woken[which & 1] < 1000000)
+		return BPF_RB_NO_WAKEUP;
+	shared->woken[which & 1] = now;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+/* The fixed part lies directly in front of the tail, whatever its size. */
+#define bee_fixed(buffer, type) ((type *)((buffer)->fixed + BEE_FIXED_MAX - sizeof(type)))
+
+/*
+ * Copies a record (made with bee_fixed) and its tail into a ring and counts how
+ * it ended. One call, one count in `counters` beside DEMOTED: this is what makes
+ * emitted = delivered + dropped hold.
+ */
+static __always_inline void bee_submit(const struct bee_settings *set, struct bee_header *header, __u32 fixed, __u32 tail, bool alert)
+{
+	__u32 length = fixed + tail;
+	__u32 kind = header->kind;
+	long failed;
+
+	if (tail > BEE_TAIL_MASK + 1 + BEE_PART_MAX || kind >= BEE_KIND_COUNT) {
+		bee_count(kind & (BEE_KIND_COUNT - 1), BEE_CAUSE_TOO_LONG);
+		return;
+	}
+	header->length = length;
+	if (alert) {
+		switch (bee_rate(set, header->tgid, header->time)) {
+		case BEE_RATE_DROP:
+			bee_count(kind, BEE_CAUSE_RATE_LIMIT);
+			return;
+		case BEE_RATE_DEMOTE:
+			alert = false;
+			header->flags |= BEE_FLAG_DEMOTED;
+			bee_count(kind, BEE_CAUSE_DEMOTED);
+			break;
+		default:
+			break;
+		}
+	}
+	if (alert)
+		failed = bpf_ringbuf_output(&alerts, header, length, bee_wakeup(&alerts, header->time, 0));
+	else
+		failed = bpf_ringbuf_output(&bulk, header, length, bee_wakeup(&bulk, header->time, 1));
+	bee_count(kind, failed ? BEE_CAUSE_RING_FULL : BEE_CAUSE_SUBMITTED);
+}

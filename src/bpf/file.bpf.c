@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The file sensor, `tracepoint` tier.
+ *
+ *   sys_exit  every act on files ends here, in native and in 32-bit calls. For an
+ *             open the descriptor leads to the file, its inode and its true path;
+ *             acts on names are read from the arguments, joined to the directory
+ *             they are relative to (fs->pwd, fs->root, or the directory descriptor)
+ *
+ * An open nobody asked about ends at one byte of the identity filter: no path, no
+ * copy. What this tier cannot see (io_uring, a descriptor swapped by another thread
+ * before the call returns, symbolic links inside a given name) is in docs/blind-spots.md.
+ */
+#include "path.bpf.h"
+#include "inodes.bpf.h"
+#include "syscalls.bpf.h"
+
+#define EPERM 1
+#define EACCES 13
+#define AT_FDCWD -100
+
+#define FMODE_READ 0x1
+#define FMODE_WRITE 0x2
+#define FMODE_PATH 0x4000
+#define FMODE_CREATED 0x100000
+
+#define S_IFMT 0170000
+#define S_IFDIR 0040000
+#define S_IFCHR 0020000
+#define S_IFBLK 0060000
+#define S_ISDIR(mode) (((mode) & S_IFMT) == S_IFDIR)
+#define S_ISDEV(mode) (((mode) & S_IFMT) == S_IFCHR || ((mode) & S_IFMT) == S_IFBLK)
+
+/* One system call that may be an event, as it ended. */
+struct bee_act {
+	struct bee_settings *set;
+	struct task_struct *task;
+	struct pt_regs *regs;
+	const struct bee_call *call;
+	long result;
+	__u16 hook;
+	bool compat;
+};
+
+static __always_inline __u64 bee_arg(const struct bee_act *act, __u8 number)
+{
+	return number == NO_ARG ? 0 : bee_argument(act->regs, act->compat, number);
+}
+
+static __always_inline struct file *bee_descriptor_file(struct task_struct *task, __u32 descriptor)
+{
+	struct file **slots = BPF_CORE_READ(task, files, fdt, fd);
+	struct file *file = NULL;
+
+	bpf_probe_read_kernel(&file, sizeof(file), slots + descriptor);
+	return file;
+}
+
+static __always_inline __u32 bee_device_mask(const struct bee_settings *set, __u32 node, __u32 mode)
+{
+	struct bee_device_key key = { .node = node,
+				      .policy = set->policy,
+				      .block = (mode & S_IFMT) == S_IFBLK };
+	__u32 *mask = bpf_map_lookup_elem(&devices, &key);
+
+	if (!mask && set->policy_before != set->policy) {
+		key.policy = set->policy_before;
+		mask = bpf_map_lookup_elem(&devices, &key);
+	}
+	return mask ? *mask : 0;
+}
+
+/* What is the same in every file record. */
+static __always_inline struct bee_file *bee_file_record(const struct bee_act *act, struct bee_scratch *buffer,
+							__u16 kind)
+{
+	struct bee_file *record = bee_fixed(buffer, struct bee_file);
+
+	__builtin_memset(record, 0, sizeof(*record));
+	bee_fill_header(&record->header, act->task, kind, act->hook);
+	if (act->compat)
+		record->header.flags |= BEE_FLAG_COMPAT;
+	if (act->result < 0)
+		record->header.result = act->result;
+	return record;
+}
+
+static __always_inline void bee_file_values(const struct bee_act *act, struct bee_file *record, __u16 kind)
+{
+	__u64 value = bee_arg(act, act->call->value);
+	__u64 value_2 = bee_arg(act, act->call->value_2);
+
+	switch (kind) {
+	case BEE_KIND_CHMOD:
+		record->mode = (record->mode & S_IFMT) | (value & 07777);
+		break;
+	case BEE_KIND_CHOWN:
+		record->owner_uid = value;
+		record->owner_gid = value_2;
+		break;
+	case BEE_KIND_TRUNCATE:
+		record->value = act->call->value_2 == NO_ARG ? value : value | value_2 << 32;
+		break;
+	case BEE_KIND_MKNOD:
+		record->mode = value;
+		/* What user space passes (new_decode_dev) to what the kernel keeps. */
+		record->node = (value_2 & 0xfff00) << 12 | (value_2 & 0xff) | (value_2 >> 12 & 0xfff00);
+		break;
+	}
+}
+
+/* The scanner showed us a file by opening it with O_PATH and a note where a mode
+ * would be: learn its identity as the kernel knows it. */
+static __always_inline int bee_taught(const struct bee_act *act, struct file *file, struct inode *inode,
+				      __u32 device)
+{
+	struct bee_settings *set = act->set;
+	__u64 note = bee_arg(act, act->call->value_2) & (BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_WATCH_MOUNT);
+	struct bee_scratch *buffer = bee_scratch();
+	__u32 mode = BPF_CORE_READ(inode, i_mode);
+	__u32 mask = note & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
+	struct bee_file *record;
+	__u32 walk;
+
+	if (!note)
+		return 0;
+	if (!buffer) {
+		bee_count(BEE_KIND_IDENTITY, BEE_CAUSE_NO_SCRATCH);
+		return 0;
+	}
+	record = bee_file_record(act, buffer, BEE_KIND_IDENTITY);
+	record->value = note;
+	record->mode = mode;
+	record->device = device;
+	record->inode = BPF_CORE_READ(inode, i_ino);
+	record->inode_generation = BPF_CORE_READ(inode, i_generation);
+	if (mask && S_ISDEV(mode)) {
+		struct bee_device_key key = { .node = BPF_CORE_READ(inode, i_rdev),
+					      .policy = set->policy,
+					      .block = (mode & S_IFMT) == S_IFBLK };
+
+		record->node = key.node;
+		bpf_map_update_elem(&devices, &key, &mask, BPF_ANY);
+	} else if (mask) {
+		bee_inode_learn(set, record->inode, device, record->inode_generation, mask);
+	}
+	walk = bee_walk((__u64)BPF_CORE_READ(file, f_path.dentry), (__u64)BPF_CORE_READ(file, f_path.mnt), 0,
+			BEE_WALK_UNTESTED);
+	record->header.flags |= bee_walk_flags(walk);
+	record->length[BEE_PART_WALK] = BEE_WALK_LENGTH(walk);
+	bee_submit(set, &record->header, sizeof(*record), BEE_WALK_LENGTH(walk), false);
+	return 0;
+}
+
+/* An act on an open descriptor: an open that succeeded, fchmod, fchown, ftruncate. */
+static __always_inline int bee_on_descriptor(const struct bee_act *act, __u32 descriptor)
+{
+	struct bee_settings *set = act->set;
+	struct file *file = bee_descriptor_file(act->task, descriptor);
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	__u32 f_mode = BPF_CORE_READ(file, f_mode);
+	__u32 device = BPF_CORE_READ(inode, i_sb, s_dev);
+	__u64 number = BPF_CORE_READ(inode, i_ino);
+	__u16 kind = act->call->kind;
+	bool created = kind == BEE_KIND_OPEN && f_mode & FMODE_CREATED;
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u32 mask = 0, walk = 0, mode, generation = 0;
+	struct bee_scratch *buffer;
+	struct bee_file *record;
+	bool identity = false, names = created;
+	__u8 *slot;
+
+	if (!inode) {
+		bee_count(kind, BEE_CAUSE_UNREADABLE);
+		return 0;
+	}
+	if (f_mode & FMODE_PATH)
+		return tgid == set->scanner_tgid ? bee_taught(act, file, inode, device) : 0;
+	mode = BPF_CORE_READ(inode, i_mode);
+	if (S_ISDIR(mode))
+		return 0;
+	if (S_ISDEV(mode))
+		mask = bee_device_mask(set, BPF_CORE_READ(inode, i_rdev), mode);
+	slot = bee_filter_slot(number, device);
+	if (!slot || *slot) {
+		generation = BPF_CORE_READ(inode, i_generation);
+		__u32 known = bee_inode_lookup(number, device, set->policy, generation);
+
+		if (!known && set->policy_before != set->policy)
+			known = bee_inode_lookup(number, device, set->policy_before, generation);
+		identity = known;
+		mask |= known;
+	}
+	if (tgid == set->canary_tgid)
+		mask |= BEE_WATCH_ANY;
+	if (!mask) {
+		if (!names && bee_scanned(set, device))
+			return 0;
+		names = true;
+	}
+	if (mask && !(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE) && !created)
+		return 0;
+
+	buffer = bee_scratch();
+	if (!buffer) {
+		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
+		return 0;
+	}
+	walk = bee_walk((__u64)BPF_CORE_READ(file, f_path.dentry), (__u64)BPF_CORE_READ(file, f_path.mnt), 0,
+			names ? BEE_WALK_LEAF : BEE_WALK_UNTESTED);
+	mask |= BEE_WALK_MASK(walk) & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
+	if (!mask)
+		return 0;
+	if (!(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE))
+		return 0;
+	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
+		bee_count(kind, BEE_CAUSE_SELF);
+		return 0;
+	}
+	if (created) {
+		kind = BEE_KIND_CREATE;
+		bee_inode_learn(set, number, device, BPF_CORE_READ(inode, i_generation), mask);
+	}
+	record = bee_file_record(act, buffer, kind);
+	record->inode = number;
+	record->inode_generation = BPF_CORE_READ(inode, i_generation);
+	record->device = device;
+	record->mode = mode;
+	if (S_ISDEV(mode))
+		record->node = BPF_CORE_READ(inode, i_rdev);
+	if (act->call->kind == BEE_KIND_OPEN)
+		record->access = f_mode & (FMODE_READ | FMODE_WRITE);
+	record->mask = mask;
+	bee_file_values(act, record, kind);
+	record->header.flags |= bee_walk_flags(walk);
+	if (identity)
+		record->header.flags |= BEE_FLAG_BY_IDENTITY;
+	if (BPF_CORE_READ(inode, i_nlink) == 0)
+		record->header.flags |= BEE_FLAG_FILE_DELETED;
+	record->length[BEE_PART_WALK] = BEE_WALK_LENGTH(walk);
+	bee_submit(set, &record->header, sizeof(*record), BEE_WALK_LENGTH(walk), true);
+	return 0;
+}
+
+/* Where one name of an act was put in the tail, and what was found out. */
+struct bee_given {
+	__u32 name_length; /* with its NUL */
+	__u32 walk_length;
+	__u32 mask;
+	__u64 flags;
+};
+
+/*
+ * Reads one name argument and the directory it is relative to, tests both. The
+ * string lies in memory its owner can change: flagged, and never the only ground
+ * for trusting an open.
+ */
+static __always_inline long bee_given(const struct bee_act *act, struct bee_scratch *buffer, __u64 address,
+				      __u8 directory, __u32 at, struct bee_given *given)
+{
+	long size = bpf_probe_read_user_str(&buffer->tail[at & BEE_TAIL_MASK], BEE_PART_MAX, (void *)address);
+	__u32 tested, walk, role, base = at;
+	struct task_struct *task = act->task;
+	const struct path *start;
+	struct file *file;
+	int descriptor;
+	char first;
+
+	if (size <= 0)
+		return -1;
+	given->name_length = size & 0x1fff;
+	given->flags = BEE_FLAG_ARGS_RACY;
+	tested = bee_test_name(at & BEE_TAIL_MASK, given->name_length - 1);
+	first = buffer->tail[at & BEE_TAIL_MASK];
+	role = tested & BEE_NAME_SLASH ? BEE_WALK_ANCESTOR : BEE_WALK_PARENT;
+
+	if (first == '/') {
+		start = &BPF_CORE_READ(task, fs)->root;
+	} else if (directory == NO_ARG || (int)bee_arg(act, directory) == AT_FDCWD) {
+		start = &BPF_CORE_READ(task, fs)->pwd;
+	} else {
+		descriptor = bee_arg(act, directory);
+		file = bee_descriptor_file(act->task, descriptor);
+		start = &file->f_path;
+		/* linkat(fd, "", …, AT_EMPTY_PATH): the descriptor is the file. */
+		if (!first)
+			role = BEE_WALK_LEAF;
+	}
+	base = at + given->name_length;
+	walk = bee_walk((__u64)BPF_CORE_READ(start, dentry), (__u64)BPF_CORE_READ(start, mnt), base, role);
+	given->walk_length = BEE_WALK_LENGTH(walk);
+	given->flags |= bee_walk_flags(walk);
+	given->mask = (tested & 0xf) | BEE_WALK_MASK(walk);
+	return 0;
+}
+
+/* An act on one or two names, done or refused. */
+static __always_inline int bee_on_names(const struct bee_act *act)
+{
+	struct bee_settings *set = act->set;
+	struct bee_scratch *buffer = bee_scratch();
+	__u16 kind = act->call->kind;
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct bee_given first = {}, second = {};
+	struct bee_file *record;
+	struct bee_state *shared;
+	__u32 mask, node = 0;
+
+	if (!buffer) {
+		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
+		return 0;
+	}
+	if (bee_given(act, buffer, bee_arg(act, act->call->name), act->call->directory, 0, &first)) {
+		bee_count(kind, BEE_CAUSE_UNREADABLE);
+		return 0;
+	}
+	__u32 at = first.name_length + first.walk_length;
+
+	if (kind == BEE_KIND_SYMLINK) {
+		/* What a symbolic link leads to is text; nothing is looked up. */
+		long size = bpf_probe_read_user_str(&buffer->tail[at & BEE_TAIL_MASK], BEE_PART_MAX,
+						    (void *)bee_arg(act, act->call->name_2));
+		if (size > 0) {
+			second.name_length = size & 0x1fff;
+			second.mask = bee_test_name(at & BEE_TAIL_MASK, second.name_length - 1);
+		} else {
+			second.flags = BEE_FLAG_PATH_UNREADABLE;
+		}
+	} else if (act->call->name_2 != NO_ARG) {
+		if (bee_given(act, buffer, bee_arg(act, act->call->name_2), act->call->directory_2, at, &second)) {
+			bee_count(kind, BEE_CAUSE_UNREADABLE);
+			return 0;
+		}
+	}
+	mask = (first.mask | second.mask) & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
+	if (kind == BEE_KIND_RENAME && (first.mask | second.mask) & BEE_WATCH_ANCHOR)
+		mask |= BEE_WATCH_ANCHOR;
+	if (kind == BEE_KIND_MKNOD) {
+		__u64 mode = bee_arg(act, act->call->value), device = bee_arg(act, act->call->value_2);
+
+		node = (device & 0xfff00) << 12 | (device & 0xff) | (device >> 12 & 0xfff00);
+		if (S_ISDEV(mode))
+			mask |= bee_device_mask(set, node, mode);
+	}
+	if (!mask)
+		return 0;
+	if (kind == BEE_KIND_OPEN && !(mask & BEE_WATCH_ANY) && !(bee_arg(act, act->call->value) & 3))
+		return 0;
+	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
+		bee_count(kind, BEE_CAUSE_SELF);
+		return 0;
+	}
+	if (act->result == 0 && (kind == BEE_KIND_RENAME || kind == BEE_KIND_LINK)) {
+		/* A watched name now leads to an inode that was never shown to us:
+		 * names count everywhere until the scanner has been there. */
+		shared = bee_state();
+		if (shared)
+			shared->names_everywhere = 1;
+	}
+	record = bee_file_record(act, buffer, kind);
+	record->mask = mask;
+	record->header.flags |= first.flags | second.flags;
+	bee_file_values(act, record, kind);
+	record->length[BEE_PART_NAME] = first.name_length;
+	record->length[BEE_PART_WALK] = first.walk_length;
+	record->length[BEE_PART_NAME_2] = second.name_length;
+	record->length[BEE_PART_WALK_2] = second.walk_length;
+	bee_submit(set, &record->header, sizeof(*record), at + second.name_length + second.walk_length, true);
+	return 0;
+}
+
+static __always_inline int bee_sys_exit(struct pt_regs *regs, __u64 number, long result, __u16 hook)
+{
+	struct bee_act act = { .regs = regs, .result = result, .hook = hook };
+	__u8 native, compat, index;
+
+#if defined(__TARGET_ARCH_x86)
+	number &= ~0x40000000ull; /* x32 */
+#endif
+	if (number >= BEE_SYSCALLS)
+		return 0;
+	native = bee_native_calls[number];
+	compat = bee_compat_calls[number];
+	if (!(native | compat))
+		return 0;
+	act.task = (void *)bpf_get_current_task();
+	act.compat = bee_compat(act.task);
+	index = act.compat ? compat : native;
+	if (!index)
+		return 0;
+	act.set = bee_settings();
+	if (!bee_active(act.set))
+		return 0;
+	act.call = &bee_calls[index & (CALL_ROOM - 1)];
+
+	if (act.call->kind == BEE_KIND_OPEN && result >= 0)
+		return bee_on_descriptor(&act, result);
+	/* Other failures changed nothing and showed nothing. */
+	if (result < 0 && result != -EACCES && result != -EPERM)
+		return 0;
+	if (act.call->descriptor != NO_ARG)
+		return bee_on_descriptor(&act, bee_arg(&act, act.call->descriptor));
+	if (act.call->name == NO_ARG) {
+		/* open_by_handle_at refused: the handle is not a name. Not lost: nothing was opened. */
+		return 0;
+	}
+	return bee_on_names(&act);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(tp_btf__sys_exit, struct pt_regs *regs, long result)
+{
+	return bee_sys_exit(regs, bee_syscall_number(regs), result, BEE_HOOK_TP_BTF_SYS_EXIT);
+}
+
+SEC("raw_tp/sys_exit")
+int BPF_PROG(raw_tp__sys_exit, struct pt_regs *regs, long result)
+{
+	return bee_sys_exit(regs, bee_syscall_number_core(regs), result, BEE_HOOK_RAW_TP_SYS_EXIT);
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Watched files by identity. An open is rejected by one byte of a filter in
+ * front of the table; a name is looked at only on file systems that were not
+ * scanned. Keys carry the policy they belong to, so that a new one can be
+ * learned beside the old.
+ */
+#pragma once
+
+#include "core.bpf.h"
+
+#define BEE_FILTER_SIZE 32768 /* bytes, one per slot: setting a byte needs no atomic */
+
+struct bee_filter {
+	__u8 slot[BEE_FILTER_SIZE];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bee_filter);
+} filter SEC(".maps");
+
+/* Size set by the loader from limits.inodes. Preallocated: it is filled from
+ * tracing programs, where allocating is not safe before 6.1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct bee_inode_key);
+	__type(value, struct bee_inode_value);
+} inodes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, struct bee_device_key);
+	__type(value, __u32);
+} devices SEC(".maps");
+
+static __always_inline __u8 *bee_filter_slot(__u64 inode, __u32 device)
+{
+	__u32 zero = 0;
+	struct bee_filter *bytes = bpf_map_lookup_elem(&filter, &zero);
+	__u64 hash = (inode ^ ((__u64)device << 32)) * 0x9e3779b97f4a7c15ull;
+
+	return bytes ? &bytes->slot[(hash >> 40) & (BEE_FILTER_SIZE - 1)] : NULL;
+}
+
+static __always_inline __u32 bee_inode_lookup(__u64 inode, __u32 device, __u32 policy, __u32 generation)
+{
+	struct bee_inode_key key = { .inode = inode, .device = device, .policy = policy };
+	struct bee_inode_value *value = bpf_map_lookup_elem(&inodes, &key);
+
+	if (!value)
+		return 0;
+	if (value->generation != generation) {
+		/* The number was given to another file since. */
+		bpf_map_delete_elem(&inodes, &key);
+		return 0;
+	}
+	return value->mask;
+}
+
+/* Returns 0, or -errno when the table is full: names are checked from then on
+ * until user space has had the table made anew. */
+static __always_inline long bee_inode_learn(const struct bee_settings *set, __u64 inode, __u32 device,
+					    __u32 generation, __u32 mask)
+{
+	struct bee_inode_key key = { .inode = inode, .device = device, .policy = set->policy };
+	struct bee_inode_value value = { .generation = generation, .mask = mask };
+	__u8 *slot = bee_filter_slot(inode, device);
+	long failed = bpf_map_update_elem(&inodes, &key, &value, BPF_ANY);
+	struct bee_state *shared;
+
+	if (slot)
+		*slot = 1;
+	if (failed) {
+		bee_count(BEE_KIND_IDENTITY, BEE_CAUSE_MAP_FULL);
+		shared = bee_state();
+		if (shared)
+			shared->table_full = 1;
+	}
+	return failed;
+}
+
+/* Whether names need not be checked on this file system. */
+static __always_inline bool bee_scanned(const struct bee_settings *set, __u32 device)
+{
+	struct bee_state *shared = bee_state();
+
+	if (set->names_everywhere || !shared || shared->names_everywhere || shared->table_full)
+		return false;
+	for (int i = 0; i < BEE_SCANNED_MAX; i++) {
+		if (i >= set->scanned_count)
+			break;
+		if (set->scanned[i] == device)
+			return true;
+	}
+	return false;
+}

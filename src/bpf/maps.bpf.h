@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Maps that every object shares. base.bpf.c creates them; the loader joins them
+ * into each other object by name (reuse_fd), so all families fill the same two
+ * rings and the same counters.
+ */
+#pragma once
+
+/* Set by the loader before load; compared with settings.generation. */
+const volatile __u32 bee_generation = 1;
+
+/* Rings: alerts apart from bulk, so that a flood of one cannot hide the other.
+ * Sizes are set by the loader from limits.*_ring_kib. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 512 * 1024);
+} alerts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 512 * 1024);
+} bulk SEC(".maps");
+
+/* counters[kind * BEE_CAUSE_COUNT + cause], mapped by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, BEE_KIND_COUNT * BEE_CAUSE_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bee_settings);
+} settings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bee_state);
+} state SEC(".maps");
+
+/* Token bucket of each process. LRU: when full, the process longest silent gets
+ * a fresh bucket; it can gain alerts, never lose one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct bee_bucket);
+} buckets SEC(".maps");
+
+/* A record is built here before it is copied to a ring: the length of a path is
+ * only known at its end, and bpf_ringbuf_reserve wants a constant. Programs of
+ * this release run with preemption off (raw tracepoints), so one per CPU is enough. */
+#define BEE_FIXED_MAX 256
+#define BEE_PART_MAX 4096
+#define BEE_TAIL_MASK 0x3fff /* offsets a string may begin at */
+#define BEE_TAIL_SIZE (BEE_TAIL_MASK + 1 + BEE_PART_MAX + 256)
+
+struct bee_scratch {
+	__u8 fixed[BEE_FIXED_MAX];
+	__u8 tail[BEE_TAIL_SIZE];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bee_scratch);
+} scratch SEC(".maps");

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Testing names against the rules watch/ compiled from the patterns. The test
+ * may say yes too often (user space decides exactly), never no too often.
+ *
+ * The functions that loop are global, not static: the verifier then proves each
+ * one once instead of at every call. Such a function may only take numbers, so
+ * names lie in the scratch buffer's tail and are told by their offset.
+ */
+#pragma once
+
+#include "core.bpf.h"
+
+#define BEE_NAME_HASHED 64 /* watch/ hashes no more either */
+#define BEE_AFFIX_MAX 16
+#define BEE_FNV_BASIS 0xcbf29ce484222325ull
+#define BEE_FNV_PRIME 0x100000001b3ull
+
+/* What watch/ compiled; key.policy says for which configuration. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct bee_rule_key);
+	__type(value, __u32);
+} rules SEC(".maps");
+
+
+static __always_inline __u32 bee_rule(__u32 policy, __u8 rule, __u8 length, __u64 hash)
+{
+	struct bee_rule_key key = { .hash = hash, .policy = policy, .rule = rule, .length = length };
+	__u32 *mask = bpf_map_lookup_elem(&rules, &key);
+
+	return mask ? *mask : 0;
+}
+
+/* FNV-1a of the name at `offset`, its first 64 bytes. */
+__noinline __u64 bee_hash(__u32 offset, __u32 length)
+{
+	struct bee_scratch *buffer = bee_scratch();
+	struct bee_state *shared = bee_state();
+	__u64 hash;
+
+	if (!buffer || !shared)
+		return 0;
+	hash = bee_unknown(shared, BEE_FNV_BASIS);
+	for (__u32 i = 0; i < BEE_NAME_HASHED; i++) {
+		if (i >= length)
+			break;
+		hash = (hash ^ buffer->tail[(offset + i) & BEE_TAIL_MASK]) * BEE_FNV_PRIME;
+	}
+	return hash;
+}
+
+/* Last component: exact name, prefixes, suffixes, anchors. */
+__noinline __u32 bee_test_leaf(__u32 offset, __u32 length)
+{
+	struct bee_scratch *buffer = bee_scratch();
+	struct bee_settings *set = bee_settings();
+	struct bee_state *shared = bee_state();
+	__u64 hash = bee_hash(offset, length);
+	__u32 mask;
+
+	if (!buffer || !set || !shared)
+		return 0;
+	mask = bee_rule(set->policy, BEE_RULE_EXACT, 0, hash);
+	if (bee_rule(set->policy, BEE_RULE_ANCHOR, 0, hash))
+		mask |= BEE_WATCH_ANCHOR;
+	mask = bee_unknown(shared, mask);
+
+	hash = bee_unknown(shared, BEE_FNV_BASIS);
+	for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
+		if (i >= length)
+			break;
+		hash = (hash ^ buffer->tail[(offset + i) & BEE_TAIL_MASK]) * BEE_FNV_PRIME;
+		if (set->prefix_lengths & (1u << (i + 1)))
+			mask |= bee_rule(set->policy, BEE_RULE_PREFIX, i + 1, hash);
+	}
+	hash = bee_unknown(shared, BEE_FNV_BASIS);
+	for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
+		if (i >= length)
+			break;
+		hash = (hash ^ buffer->tail[(offset + length - 1 - i) & BEE_TAIL_MASK]) * BEE_FNV_PRIME;
+		if (set->suffix_lengths & (1u << (i + 1)))
+			mask |= bee_rule(set->policy, BEE_RULE_SUFFIX, i + 1, hash);
+	}
+	return mask;
+}
+
+/* A directory on the way to the last component; `direct`: the one it lies in. */
+__noinline __u32 bee_test_directory(__u32 offset, __u32 length, __u32 direct)
+{
+	struct bee_settings *set = bee_settings();
+	__u64 hash = bee_hash(offset, length);
+	__u32 mask;
+
+	if (!set)
+		return 0;
+	mask = bee_rule(set->policy, BEE_RULE_DIRECTORY, 0, hash);
+	if (direct)
+		mask |= bee_rule(set->policy, BEE_RULE_PARENT, 0, hash);
+	return mask;
+}
+
+#define BEE_NAME_SCAN 512 /* bytes of a given name that are taken apart; longer ones are candidates */
+
+/* The result of bee_test_name beside the mask bits. */
+#define BEE_NAME_SLASH 0x100u /* it has a directory in it */
+
+/*
+ * A name as a caller gave it ("../x/.ssh/id"), `length` bytes without its NUL at
+ * `offset`. What cannot be told from the string alone (".." on the way, too long)
+ * makes it a candidate.
+ */
+__noinline __u32 bee_test_name(__u32 offset, __u32 length)
+{
+	struct bee_scratch *buffer = bee_scratch();
+	struct bee_state *shared = bee_state();
+	__u32 begin, mask, previous, previous_length;
+
+	if (!buffer || !shared)
+		return 0;
+	if (length > BEE_NAME_SCAN)
+		return BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_NAME_SLASH;
+	begin = mask = previous = previous_length = bee_unknown(shared, 0);
+	/* rename("a/b/", …): the slashes at the end are not part of the name. */
+	for (__u32 i = 0; i < 8; i++) {
+		if (length > 1 && buffer->tail[(offset + length - 1) & BEE_TAIL_MASK] == '/')
+			length--;
+	}
+	length = bee_unknown(shared, length);
+	for (__u32 i = 0; i < BEE_NAME_SCAN; i++) {
+		if (i >= length)
+			break;
+		if (buffer->tail[(offset + i) & BEE_TAIL_MASK] != '/')
+			continue;
+		if (i != begin) {
+			/* ".." leaves the directory before it: only user space can follow. */
+			if (i - begin == 2 && buffer->tail[(offset + begin) & BEE_TAIL_MASK] == '.' &&
+			    buffer->tail[(offset + begin + 1) & BEE_TAIL_MASK] == '.')
+				mask |= BEE_WATCH_ANY | BEE_WATCH_WRITE;
+			mask |= bee_test_directory(offset + begin, i - begin, 0);
+			previous = bee_unknown(shared, begin);
+			previous_length = bee_unknown(shared, i - begin);
+		}
+		mask = bee_unknown(shared, mask | BEE_NAME_SLASH);
+		begin = bee_unknown(shared, i + 1);
+	}
+	if (previous_length)
+		mask |= bee_test_directory(offset + previous, previous_length, 1);
+	if (length > begin)
+		mask |= bee_test_leaf(offset + begin, length - begin);
+	return mask;
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The process sensor.
+ *
+ *   sched_process_exec  a new image: after begin_new_exec(), in the new mm, so argv
+ *                       and environment are read where the kernel has just put them
+ *   sched_process_fork  a new process (threads are not reported)
+ *   sched_process_exit  the last thread of a process ends
+ *   cgroup_mkdir/rmdir  names of cgroups: a short-lived unit's directory is gone by
+ *                       the time user space looks
+ */
+#include "path.bpf.h"
+
+#define BEE_ARGS_MAX 4095u
+#define BEE_ENV_SCANNED 8192u /* bytes of the environment that are searched */
+#define BEE_ENV_COUNT 192     /* variables looked at */
+#define BEE_ENV_NAME 48	      /* longest name kept */
+#define BEE_ENV_NAMES 2048    /* bytes of names in a record */
+
+#define TMPFS_MAGIC 0x01021994
+#define RAMFS_MAGIC 0x858458f6
+#define HUGETLBFS_MAGIC 0x958458f6
+
+/* Length of the variable's name at `offset`: up to '=', at most BEE_ENV_NAME. */
+__noinline __u32 bee_env_name_length(__u32 offset)
+{
+	struct bee_scratch *buffer = bee_scratch();
+	struct bee_state *shared = bee_state();
+	__u32 length;
+
+	if (!buffer || !shared)
+		return 0;
+	length = bee_unknown(shared, 0);
+	/* Counts without leaving the loop early: once the end is met nothing more is added. */
+	for (__u32 i = 0; i < BEE_ENV_NAME; i++) {
+		__u8 byte = buffer->tail[(offset + i) & BEE_TAIL_MASK];
+
+		if (length == i && byte != '=' && byte)
+			length = bee_unknown(shared, i + 1);
+	}
+	return length;
+}
+
+/* What bee_env_names returns beside the length. */
+#define BEE_ENV_CUT 0x10000u
+#define BEE_ENV_FAILED 0x20000u
+
+/*
+ * Writes the names of the environment's variables to the tail at `offset`. A
+ * variable is read to room behind the names, measured, and only its name is
+ * moved; what user space gets holds no value.
+ */
+__noinline __u32 bee_env_names(__u64 begin, __u64 end, __u32 offset)
+{
+	struct bee_scratch *buffer = bee_scratch();
+	struct bee_state *shared = bee_state();
+	__u32 start = offset & BEE_TAIL_MASK, at, result = 0;
+	__u64 address;
+
+	if (!buffer || !shared)
+		return BEE_ENV_FAILED;
+	at = bee_unknown(shared, start);
+	address = bee_unknown(shared, begin);
+	if (end - begin > BEE_ENV_SCANNED)
+		result |= BEE_ENV_CUT;
+	for (int i = 0; i < BEE_ENV_COUNT; i++) {
+		__u32 room = (at + BEE_ENV_NAME + 8) & BEE_TAIL_MASK;
+		__u32 length;
+		long size;
+
+		if (address >= end || address - begin >= BEE_ENV_SCANNED)
+			return result | (at - start);
+		if (at - start > BEE_ENV_NAMES - BEE_ENV_NAME - 1)
+			break;
+		size = bpf_probe_read_user_str(&buffer->tail[room], BEE_PART_MAX, (void *)address);
+		if (size <= 0)
+			return result | BEE_ENV_FAILED | (at - start);
+		length = bee_env_name_length(room);
+		if (length > BEE_ENV_NAME)
+			length = BEE_ENV_NAME;
+		bpf_probe_read_kernel(&buffer->tail[at & BEE_TAIL_MASK], length, &buffer->tail[room]);
+		buffer->tail[(at + length) & BEE_TAIL_MASK] = 0;
+		at = bee_unknown(shared, at + length + 1);
+		address = bee_unknown(shared, address + size);
+	}
+	return result | BEE_ENV_CUT | (at - start);
+}
+
+static __always_inline __u64 bee_image_flags(struct inode *inode, struct dentry *dentry)
+{
+	__u64 magic = BPF_CORE_READ(inode, i_sb, s_magic);
+	__u64 flags = 0;
+	char name[8] = {};
+
+	if (magic == TMPFS_MAGIC || magic == RAMFS_MAGIC)
+		flags |= BEE_FLAG_EXE_TMPFS;
+	if (BPF_CORE_READ(inode, i_nlink) == 0) {
+		bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(dentry, d_name.name));
+		if ((magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC) && name[0] == 'm' && name[1] == 'e' &&
+		    name[2] == 'm' && name[3] == 'f' && name[4] == 'd' && name[5] == ':')
+			flags = BEE_FLAG_EXE_MEMFD;
+		else
+			flags |= BEE_FLAG_EXE_DELETED;
+	}
+	return flags;
+}
+
+static __always_inline int bee_exec(struct task_struct *task, struct linux_binprm *bprm, __u16 hook)
+{
+	struct bee_settings *set = bee_settings();
+	struct bee_scratch *buffer;
+	struct bee_exec *record;
+	struct file *image;
+	struct inode *inode;
+	struct mm_struct *mm;
+	__u64 begin, end;
+	__u32 at, walk;
+	long size;
+
+	if (!bee_active(set))
+		return 0;
+	buffer = bee_scratch();
+	if (!buffer) {
+		bee_count(BEE_KIND_EXEC, BEE_CAUSE_NO_SCRATCH);
+		return 0;
+	}
+	record = bee_fixed(buffer, struct bee_exec);
+	bee_fill_header(&record->header, task, BEE_KIND_EXEC, hook);
+	image = BPF_CORE_READ(bprm, file);
+	inode = BPF_CORE_READ(image, f_inode);
+	mm = BPF_CORE_READ(task, mm);
+
+	record->inode = BPF_CORE_READ(inode, i_ino);
+	record->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	record->reserved = 0;
+	record->header.flags |= bee_image_flags(inode, BPF_CORE_READ(image, f_path.dentry));
+	if (record->header.uid != record->header.euid)
+		record->header.flags |= BEE_FLAG_SETUID;
+
+	walk = bee_walk((__u64)BPF_CORE_READ(image, f_path.dentry), (__u64)BPF_CORE_READ(image, f_path.mnt), 0,
+			BEE_WALK_UNTESTED);
+	record->header.flags |= bee_walk_flags(walk);
+	record->image_length = BEE_WALK_LENGTH(walk);
+	at = record->image_length;
+
+	/* filename is what was asked for; interp differs where an interpreter runs it. */
+	record->script_length = 0;
+	if (BPF_CORE_READ(bprm, interp) != BPF_CORE_READ(bprm, filename)) {
+		size = bpf_probe_read_kernel_str(&buffer->tail[at & BEE_TAIL_MASK], BEE_PART_MAX,
+						 BPF_CORE_READ(bprm, filename));
+		if (size > 0)
+			record->script_length = size & 0x1fff;
+		at += record->script_length;
+	}
+
+	begin = BPF_CORE_READ(mm, arg_start);
+	end = BPF_CORE_READ(mm, arg_end);
+	size = end > begin ? end - begin : 0;
+	if (size > BEE_ARGS_MAX) {
+		size = BEE_ARGS_MAX;
+		record->header.flags |= BEE_FLAG_ARGS_TRUNCATED;
+	}
+	record->args_length = 0;
+	if (bpf_probe_read_user(&buffer->tail[at & BEE_TAIL_MASK], size & 0xfff, (void *)begin))
+		record->header.flags |= BEE_FLAG_ARGS_UNREADABLE;
+	else
+		record->args_length = size & 0xfff;
+	at += record->args_length;
+
+	record->env_length = 0;
+	begin = BPF_CORE_READ(mm, env_start);
+	end = BPF_CORE_READ(mm, env_end);
+	if (set->env_names && end > begin) {
+		__u32 names = bee_env_names(begin, end, at);
+
+		if (names & BEE_ENV_CUT)
+			record->header.flags |= BEE_FLAG_ENV_TRUNCATED;
+		if (names & BEE_ENV_FAILED)
+			record->header.flags |= BEE_FLAG_ENV_UNREADABLE;
+		record->env_length = names & 0xfff;
+		at += record->env_length;
+	}
+	bee_submit(set, &record->header, sizeof(*record), at, false);
+	return 0;
+}
+
+static __always_inline int bee_fork(struct task_struct *child, __u16 hook)
+{
+	struct bee_settings *set = bee_settings();
+	struct bee_process record = {};
+
+	if (!bee_active(set) || BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
+		return 0;
+	bee_fill_header(&record.header, child, BEE_KIND_FORK, hook);
+	bee_submit(set, &record.header, sizeof(record), 0, false);
+	return 0;
+}
+
+static __always_inline int bee_exit(struct task_struct *task, __u16 hook)
+{
+	struct bee_settings *set = bee_settings();
+	struct bee_process record = {};
+
+	if (!bee_active(set))
+		return 0;
+	bee_fill_header(&record.header, task, BEE_KIND_EXIT, hook);
+	/* The group's code where exit_group() or a signal set one, else this thread's. */
+	record.status = BPF_CORE_READ(task, signal, group_exit_code);
+	if (!record.status)
+		record.status = BPF_CORE_READ(task, exit_code);
+	bee_submit(set, &record.header, sizeof(record), 0, false);
+	return 0;
+}
+
+static __always_inline int bee_cgroup(struct cgroup *group, const char *path, __u32 removed, __u16 hook)
+{
+	struct bee_settings *set = bee_settings();
+	struct bee_scratch *buffer;
+	struct bee_cgroup *record;
+	long size;
+
+	if (!bee_active(set))
+		return 0;
+	buffer = bee_scratch();
+	if (!buffer) {
+		bee_count(BEE_KIND_CGROUP, BEE_CAUSE_NO_SCRATCH);
+		return 0;
+	}
+	/* Only the default hierarchy has the ids events carry. */
+	if (BPF_CORE_READ(group, root, hierarchy_id) != 0)
+		return 0;
+	record = bee_fixed(buffer, struct bee_cgroup);
+	bee_fill_header(&record->header, (void *)bpf_get_current_task(), BEE_KIND_CGROUP, hook);
+	record->id = BPF_CORE_READ(group, kn, id);
+	record->removed = removed;
+	record->reserved = 0;
+	record->path_length = 0;
+	size = bpf_probe_read_kernel_str(buffer->tail, BEE_PART_MAX, path);
+	if (size <= 0) {
+		bee_count(BEE_KIND_CGROUP, BEE_CAUSE_UNREADABLE);
+		return 0;
+	}
+	record->path_length = size & 0x1fff;
+	bee_submit(set, &record->header, sizeof(*record), record->path_length, false);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(tp_btf__sched_process_exec, struct task_struct *task, pid_t old, struct linux_binprm *bprm)
+{
+	return bee_exec(task, bprm, BEE_HOOK_TP_BTF_EXEC);
+}
+
+SEC("raw_tp/sched_process_exec")
+int BPF_PROG(raw_tp__sched_process_exec, struct task_struct *task, pid_t old, struct linux_binprm *bprm)
+{
+	return bee_exec(task, bprm, BEE_HOOK_RAW_TP_EXEC);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(tp_btf__sched_process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	return bee_fork(child, BEE_HOOK_TP_BTF_FORK);
+}
+
+SEC("raw_tp/sched_process_fork")
+int BPF_PROG(raw_tp__sched_process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	return bee_fork(child, BEE_HOOK_RAW_TP_FORK);
+}
+
+/* Since 6.16 the tracepoint says itself whether the group is dead; older kernels
+ * refuse this program and get the next one. Drop that when the minimum is 6.16. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(tp_btf__sched_process_exit, struct task_struct *task, bool group_dead)
+{
+	return group_dead ? bee_exit(task, BEE_HOOK_TP_BTF_EXIT) : 0;
+}
+
+/* signal->live was counted down before the tracepoint: 0 in the last thread. Two
+ * threads that end at the same instant can both read 0; user space knows a
+ * process that has already ended. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(tp_btf__sched_process_exit__live, struct task_struct *task)
+{
+	return BPF_CORE_READ(task, signal, live.counter) == 0 ? bee_exit(task, BEE_HOOK_TP_BTF_EXIT) : 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int BPF_PROG(raw_tp__sched_process_exit, struct task_struct *task)
+{
+	return BPF_CORE_READ(task, signal, live.counter) == 0 ? bee_exit(task, BEE_HOOK_RAW_TP_EXIT) : 0;
+}
+
+SEC("raw_tp/cgroup_mkdir")
+int BPF_PROG(raw_tp__cgroup_mkdir, struct cgroup *group, const char *path)
+{
+	return bee_cgroup(group, path, 0, BEE_HOOK_CGROUP_MKDIR);
+}
+
+SEC("raw_tp/cgroup_rmdir")
+int BPF_PROG(raw_tp__cgroup_rmdir, struct cgroup *group, const char *path)
+{
+	return bee_cgroup(group, path, 1, BEE_HOOK_CGROUP_RMDIR);
+}
+
+char LICENSE[] SEC("license") = "GPL";

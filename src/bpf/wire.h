@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The record ABI between the kernel side and user space.
+ *
+ * Only __u8..__u64, __s32 and char[]; no pointer, no bool, no implicit padding
+ * (-Wpadded is an error), so that a record means the same to every build of the
+ * same BEE_WIRE_VERSION. Rust sees these types through the skeleton of
+ * base.bpf.c and asserts their sizes again.
+ *
+ * A record is a fixed part followed by a tail of byte strings whose lengths the
+ * fixed part holds. A *walked path* in a tail is a list of NUL-terminated names,
+ * last component first, as the dentries were met on the way up.
+ */
+#pragma once
+
+#define BEE_WIRE_VERSION 1
+
+/* What a record tells. The order is ABI; event.rs has the words. */
+enum bee_kind {
+	BEE_KIND_NONE = 0,
+	BEE_KIND_EXEC = 1,
+	BEE_KIND_FORK = 2,
+	BEE_KIND_EXIT = 3,
+	BEE_KIND_OPEN = 4,
+	BEE_KIND_CREATE = 5,
+	BEE_KIND_DELETE = 6,
+	BEE_KIND_RENAME = 7,
+	BEE_KIND_LINK = 8,
+	BEE_KIND_SYMLINK = 9,
+	BEE_KIND_CHMOD = 10,
+	BEE_KIND_CHOWN = 11,
+	BEE_KIND_TRUNCATE = 12,
+	BEE_KIND_MKNOD = 13,
+	BEE_KIND_IDENTITY = 14, /* the scanner showed a file to the kernel side */
+	BEE_KIND_CGROUP = 15,	/* a cgroup was made or removed */
+	BEE_KIND_COUNT = 16,
+};
+
+/* The hook that made a record; probe/ has name and tier for each. */
+enum bee_hook {
+	BEE_HOOK_NONE = 0,
+	BEE_HOOK_TP_BTF_SYS_EXIT = 1,
+	BEE_HOOK_RAW_TP_SYS_EXIT = 2,
+	BEE_HOOK_TP_BTF_EXEC = 3,
+	BEE_HOOK_TP_BTF_FORK = 4,
+	BEE_HOOK_TP_BTF_EXIT = 5,
+	BEE_HOOK_RAW_TP_EXEC = 6,
+	BEE_HOOK_RAW_TP_FORK = 7,
+	BEE_HOOK_RAW_TP_EXIT = 8,
+	BEE_HOOK_CGROUP_MKDIR = 9,
+	BEE_HOOK_CGROUP_RMDIR = 10,
+};
+
+/* Where a record ended, or why it did not: the columns of `counters`. */
+enum bee_cause {
+	BEE_CAUSE_SUBMITTED = 0,  /* it is in a ring */
+	BEE_CAUSE_RING_FULL = 1,  /* the reader is behind */
+	BEE_CAUSE_RATE_LIMIT = 2, /* over limits.events_per_second */
+	BEE_CAUSE_NO_SCRATCH = 3, /* no buffer to build it in */
+	BEE_CAUSE_UNREADABLE = 4, /* a kernel or user pointer could not be read */
+	BEE_CAUSE_TOO_LONG = 5,	  /* longer than a record may be */
+	BEE_CAUSE_MAP_FULL = 6,	  /* identity table full: names are checked instead, nothing is lost */
+	BEE_CAUSE_SELF = 7,	  /* an act of the daemon's own: not an event */
+	BEE_CAUSE_DEMOTED = 8,	  /* submitted, but through the bulk ring: over the alert rate */
+	BEE_CAUSE_COUNT = 16,	  /* room for later ones; the map is stored across versions */
+};
+
+/* Flags a record may carry: the low bits of event.rs' Flags. */
+#define BEE_FLAG_PATH_TRUNCATED (1ull << 0)
+#define BEE_FLAG_PATH_UNRESOLVED (1ull << 1)
+#define BEE_FLAG_FILE_DELETED (1ull << 3)
+#define BEE_FLAG_ARGS_TRUNCATED (1ull << 4)
+#define BEE_FLAG_ARGS_UNREADABLE (1ull << 5)
+#define BEE_FLAG_ENV_TRUNCATED (1ull << 6)
+#define BEE_FLAG_ENV_UNREADABLE (1ull << 7)
+#define BEE_FLAG_EXE_MEMFD (1ull << 8)
+#define BEE_FLAG_EXE_DELETED (1ull << 9)
+#define BEE_FLAG_EXE_TMPFS (1ull << 10)
+#define BEE_FLAG_SETUID (1ull << 11)
+#define BEE_FLAG_COMPAT (1ull << 12)
+#define BEE_FLAG_BY_IDENTITY (1ull << 16)
+#define BEE_FLAG_ARGS_RACY (1ull << 18)
+#define BEE_FLAG_DEMOTED (1ull << 19)
+#define BEE_FLAG_PATH_UNREADABLE (1ull << 20)
+
+/* Who: the same in front of every record. */
+struct bee_header {
+	__u32 length;  /* of the whole record, tail included */
+	__u16 version; /* BEE_WIRE_VERSION */
+	__u16 kind;    /* enum bee_kind */
+	__u64 time;    /* CLOCK_BOOTTIME, ns */
+	__u64 start;   /* of the process (thread group leader), CLOCK_BOOTTIME, ns */
+	__u64 cgroup;  /* cgroup v2 id */
+	__u64 exec_id; /* task_struct.self_exec_id: goes up by one with each exec */
+	__u64 flags;   /* BEE_FLAG_* */
+	__u16 hook;    /* enum bee_hook */
+	__u16 generation;
+	__s32 result; /* 0, or -errno of a refused act */
+	__u32 tgid;
+	__u32 tid;
+	__u32 ppid; /* tgid of the parent */
+	__u32 uid;
+	__u32 gid;
+	__u32 euid;
+	__u32 login_uid; /* ~0: nobody logged in */
+	__u32 mnt_ns;	 /* inode number of the mount namespace */
+	char comm[16];
+};
+
+/* exec. Tail: walked path of the image, script path, argv, environment names. */
+struct bee_exec {
+	struct bee_header header;
+	__u64 inode;
+	__u32 device;
+	__u16 image_length;
+	__u16 script_length; /* bprm->filename, where it is not the image */
+	__u16 args_length;   /* NUL after each */
+	__u16 env_length;    /* names only, NUL after each; values never leave the kernel */
+	__u32 reserved;
+};
+
+/* fork (header: the child) and exit. */
+struct bee_process {
+	struct bee_header header;
+	__u32 status; /* exit: wait status as of wait(2) */
+	__u32 reserved;
+};
+
+/* The strings of a file record, in this order in its tail. */
+enum bee_part {
+	BEE_PART_NAME = 0,   /* the name as the caller gave it, with its NUL */
+	BEE_PART_WALK = 1,   /* walked path: the file, or the directory the name is relative to */
+	BEE_PART_NAME_2 = 2, /* second name of rename and link; what a symlink leads to */
+	BEE_PART_WALK_2 = 3,
+	BEE_PART_COUNT = 4,
+};
+
+/* Everything about files, and identities. */
+struct bee_file {
+	struct bee_header header;
+	__u64 inode; /* 0: not known (the act was on a name) */
+	__u64 value; /* truncate: new length; identity: what the scanner noted */
+	__u32 inode_generation;
+	__u32 device; /* of the file system, as in super_block.s_dev */
+	__u32 node;   /* the device a node stands for, same encoding */
+	__u32 mode;
+	__u32 owner_uid; /* chown: ~0 leaves it */
+	__u32 owner_gid;
+	__u8 access;	 /* bit 0 read, bit 1 write; 0: no open */
+	__u8 mask;	 /* BEE_WATCH_* that made it a candidate */
+	__u16 reserved;
+	__u16 length[BEE_PART_COUNT];
+	__u32 reserved_2;
+};
+
+/* cgroup made (or removed). Tail: its path below the cgroup mount. */
+struct bee_cgroup {
+	struct bee_header header;
+	__u64 id;
+	__u32 removed;
+	__u16 path_length;
+	__u16 reserved;
+};
+
+/* What may be done with a watched inode before it is an event. */
+#define BEE_WATCH_ANY 1u    /* every open */
+#define BEE_WATCH_WRITE 2u  /* opens for writing */
+#define BEE_WATCH_MOUNT 4u  /* scanner's note: the mount of this directory is complete */
+#define BEE_WATCH_ANCHOR 8u /* name test only: a directory that leads to watched names */
+
+/* How a name rule is tested; watch/ compiles patterns to these. */
+enum bee_rule {
+	BEE_RULE_EXACT = 0,
+	BEE_RULE_PREFIX = 1,
+	BEE_RULE_SUFFIX = 2,
+	BEE_RULE_DIRECTORY = 3,
+	BEE_RULE_PARENT = 4,
+	BEE_RULE_ANCHOR = 5,
+};
+
+struct bee_rule_key {
+	__u64 hash; /* FNV-1a 64 of the bytes; of a suffix: from its last byte to its first */
+	__u32 policy;
+	__u8 rule;   /* enum bee_rule */
+	__u8 length; /* bytes hashed, for prefix and suffix; else 0 */
+	__u16 reserved;
+};
+
+struct bee_inode_key {
+	__u64 inode;
+	__u32 device;
+	__u32 policy;
+};
+
+struct bee_inode_value {
+	__u32 generation;
+	__u32 mask; /* BEE_WATCH_ANY, BEE_WATCH_WRITE */
+};
+
+struct bee_device_key {
+	__u32 node;
+	__u32 policy;
+	__u32 block; /* 1 block, 0 character */
+	__u32 reserved;
+};
+
+struct bee_bucket {
+	__u64 refilled;	 /* CLOCK_BOOTTIME, ns */
+	__u64 tokens;	 /* of the alert ring, in units of 1/1e9 event */
+	__u64 second;	 /* start of the second counted for the hard limit */
+	__u64 in_second; /* events in it */
+};
+
+#define BEE_SCANNED_MAX 32 /* file systems checked by identity; more are checked by name */
+
+/* Everything that can change while running; one mapped page, written by user space only. */
+struct bee_settings {
+	__u32 generation;      /* objects of another generation do nothing */
+	__u32 policy;	       /* keys of the rules and identities in force */
+	__u32 policy_before;   /* identities still good while a new policy is being learned */
+	__u32 self_tgid;
+	__u32 scanner_tgid;
+	__u32 canary_tgid;     /* every open of this process is an event */
+	__u32 prefix_lengths;  /* bit n: some prefix rule has length n */
+	__u32 suffix_lengths;
+	__u32 names_everywhere; /* nonzero: check names on every file system */
+	__u32 alerts_per_second;
+	__u32 alert_burst;
+	__u32 events_per_second; /* 0: no hard limit */
+	__u32 env_names;	 /* nonzero: collect names of environment variables at exec */
+	__u32 scanned_count;
+	__u32 scanned[BEE_SCANNED_MAX]; /* s_dev */
+};
+
+/* Written by the kernel side, read by user space. */
+struct bee_state {
+	__u32 names_everywhere; /* set when a directory or name came that must be scanned; user space clears it */
+	__u32 table_full;	/* the identity table could not take one */
+	__u64 woken[2];		/* when the reader of each ring was last woken by force */
+	__u64 zero;		/* always 0, which the verifier cannot know: see bee_unknown */
+};

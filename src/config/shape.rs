@@ -1,0 +1,199 @@
+//! What a value may look like: one check for each kind of word, each of which
+//! says what would be right.
+
+use crate::event::{ACTIONS, Action};
+use crate::watch::{Pattern, check_env_pattern};
+
+/// Actions that are written whatever `output.actions` says.
+pub const ALWAYS_WRITTEN: [Action; 3] = [Action::Loss, Action::Start, Action::Stop];
+
+/// A list may have this many entries once all documents are merged; the
+/// tables in the kernel are sized for it.
+pub const MAX_ENTRIES: usize = 2048;
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number, both ends included.
+    Integer {
+        /// The smallest possible.
+        min: u32,
+        /// The greatest possible.
+        max: u32,
+    },
+    /// A string.
+    Text(Shape),
+    /// A list of strings.
+    List(Shape),
+}
+
+/// What a string is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A pattern for files.
+    Pattern,
+    /// A pattern for names of environment variables.
+    Variable,
+    /// An absolute path.
+    Path,
+    /// An absolute path, or nothing.
+    PathOrEmpty,
+    /// Absolute path of a program, no wildcards.
+    Program,
+    /// A systemd unit with its suffix.
+    Unit,
+    /// `json` or `pretty`.
+    Format,
+    /// `event.action`.
+    Action,
+    /// A system user who is not root.
+    User,
+}
+
+impl Kind {
+    /// In words, for messages and documentation.
+    pub fn words(self) -> String {
+        match self {
+            Self::Bool => "`true` or `false`".into(),
+            Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Text(shape) => format!("a string: {}", shape.words()),
+            Self::List(shape) => format!("a list of strings, each {}", shape.words()),
+        }
+    }
+}
+
+impl Shape {
+    /// In words, for messages and documentation.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Pattern => "a file pattern such as \"/etc/shadow\", \"~/.ssh/*\" or \"*.key\"",
+            Self::Variable => "a variable's name with `*` as wildcard, such as \"*TOKEN*\"",
+            Self::Path => "an absolute path",
+            Self::PathOrEmpty => "an absolute path, or \"\"",
+            Self::Program => "the absolute path of a program",
+            Self::Unit => "a systemd unit such as \"cron.service\"",
+            Self::Format => "\"json\" or \"pretty\"",
+            Self::Action => "an action such as \"open\" or \"exec\"",
+            Self::User => "the name of a system user",
+        }
+    }
+
+    /// Whether `text` has this shape.
+    ///
+    /// # Errors
+    /// What is wrong and what would be right, to be read behind the text itself.
+    pub fn check(self, text: &str) -> Result<(), String> {
+        match self {
+            Self::Pattern => Pattern::parse(text).map(|_| ()),
+            Self::Variable => check_env_pattern(text),
+            Self::PathOrEmpty if text.is_empty() => Ok(()),
+            Self::Path | Self::PathOrEmpty => path(text),
+            Self::Program => program(text),
+            Self::Unit => unit(text),
+            Self::Format if matches!(text, "json" | "pretty") => Ok(()),
+            Self::Format => Err("is no format; write \"json\" or \"pretty\"".into()),
+            Self::Action => action(text),
+            Self::User => user(text),
+        }
+    }
+}
+
+fn path(text: &str) -> Result<(), String> {
+    if !text.starts_with('/') {
+        return Err("is not absolute; write the path from the root, beginning with `/`".into());
+    }
+    if text.len() > 4095 || text.chars().any(char::is_control) {
+        return Err("is no path: too long, or with control characters in it".into());
+    }
+    if text.len() > 1 && text[1..].split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(
+            "is not in its plain form; write it without `//`, `.`, `..` and without a slash at the end"
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+fn program(text: &str) -> Result<(), String> {
+    path(text)?;
+    if text == "/" {
+        return Err("is a directory; write the path of a program".into());
+    }
+    if text.contains(['*', '?']) {
+        return Err("has a wildcard; write the path of one program, and one table for each program".into());
+    }
+    Ok(())
+}
+
+fn unit(text: &str) -> Result<(), String> {
+    // systemd.unit(5): the characters and types a unit name may have.
+    const TYPES: [&str; 5] = ["service", "scope", "slice", "socket", "mount"];
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '_' | '.' | '\\' | '@');
+    if text.is_empty() || text.len() > 255 || !text.chars().all(allowed) {
+        return Err("is no unit name; write it as `systemctl` shows it, such as \"cron.service\"".into());
+    }
+    match text.rsplit_once('.') {
+        Some((name, kind)) if !name.is_empty() && TYPES.contains(&kind) => Ok(()),
+        _ => Err(format!("lacks the unit's type; write \"{text}.service\"")),
+    }
+}
+
+fn action(text: &str) -> Result<(), String> {
+    if Action::from_name(text).is_some() {
+        return Ok(());
+    }
+    if let Some(near) = super::problem::nearest(text, ACTIONS.iter().map(|facts| facts.name)) {
+        return Err(format!("is no action; did you mean \"{near}\"?"));
+    }
+    let known: Vec<&str> = ACTIONS.iter().map(|facts| facts.name).collect();
+    Err(format!("is no action; the actions are {}", known.join(", ")))
+}
+
+fn user(text: &str) -> Result<(), String> {
+    if matches!(text, "root" | "0") {
+        return Err("is who the daemon must stop being; name a user without privileges".into());
+    }
+    let first = text.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_');
+    let rest =
+        text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '.'));
+    if first && rest && text.len() <= 31 {
+        return Ok(());
+    }
+    Err("is no user name: small letters, digits, `_`, `-` and `.`, at most 31, beginning with a letter"
+        .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_shape_takes_the_right_and_refuses_the_wrong() {
+        for (shape, good, bad) in [
+            (Shape::Pattern, &["/etc/shadow", "*.key"][..], &["a/b", "", "**"][..]),
+            (Shape::Variable, &["*TOKEN*"], &["", "*", "A B"]),
+            (Shape::Path, &["/", "/srv/x y"], &["", "srv", "/srv/", "/srv/../x", "/a//b", "/a\nb", "/./a"]),
+            (Shape::PathOrEmpty, &["", "/srv"], &["srv", "./x"]),
+            (Shape::Program, &["/usr/bin/[", "/usr/sbin/sshd"], &["sshd", "/", "/usr/bin/*", "/bin/?"]),
+            (
+                Shape::Unit,
+                &["cron.service", "user@1000.service", "session-1.scope"],
+                &["cron", "", ".service", "a b.service"],
+            ),
+            (Shape::Format, &["json", "pretty"], &["", "JSON", "csv"]),
+            (Shape::Action, &["open", "loss"], &["", "opne", "OPEN", "read"]),
+            (Shape::User, &["bee-trace", "_bee"], &["", "root", "0", "Bee", "1bee", "a:b", "a b"]),
+        ] {
+            for text in good {
+                assert_eq!(shape.check(text), Ok(()), "{shape:?} {text:?}");
+            }
+            for text in bad {
+                assert!(shape.check(text).is_err(), "{shape:?} {text:?}");
+            }
+        }
+        assert!(Shape::Action.check("opne").is_err_and(|why| why.contains("\"open\"")));
+        assert!(Shape::Unit.check("cron").is_err_and(|why| why.contains("\"cron.service\"")));
+    }
+}

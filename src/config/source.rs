@@ -1,0 +1,134 @@
+//! Where a configuration comes from: one file and the drop-ins beside it.
+//! Reads files and nothing else; what they say is `load`'s business.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::Mode;
+
+use super::Document;
+use crate::error::{Error, ExitStatus, Result};
+
+/// A document may have this many bytes.
+pub const MAX_DOCUMENT: usize = 1 << 20;
+/// This many drop-ins are read.
+const MAX_DROPINS: usize = 256;
+/// The drop-ins' directory, beside the file.
+const DROPINS: &str = "config.d";
+
+/// A configuration file by the directory that holds it. The directory stays
+/// open, so that the file can be read again by a daemon that may no longer
+/// walk the path to it.
+#[derive(Debug)]
+pub struct Source {
+    directory: OwnedFd,
+    name: OsString,
+    shown: PathBuf,
+}
+
+impl Source {
+    /// Opens the directory `path` lies in; the file itself is not touched yet.
+    ///
+    /// # Errors
+    /// `path` names no file, or its directory cannot be opened.
+    pub fn open(path: &Path) -> Result<Self> {
+        let Some(name) = path.file_name() else {
+            return Err(wrong(path, "is no file; name the configuration file itself"));
+        };
+        let shown = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = open(shown, flags, Mode::empty()).map_err(|errno| failed(path, errno))?;
+        Ok(Self { directory, name: name.to_owned(), shown: shown.to_owned() })
+    }
+
+    /// The file, then `config.d/*.toml` beside it in the order of their names.
+    ///
+    /// # Errors
+    /// The file is missing, or one of them cannot be read, is no regular file,
+    /// may be written by anyone, is longer than 1 MiB or is not UTF-8.
+    pub fn read(&self) -> Result<Vec<Document>> {
+        let mut documents = vec![document(&self.directory, &self.name, &self.shown.join(&self.name))?];
+        let shown = self.shown.join(DROPINS);
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut directory = match nix::dir::Dir::openat(&self.directory, DROPINS, flags, Mode::empty()) {
+            Ok(directory) => directory,
+            Err(Errno::ENOENT) => return Ok(documents),
+            Err(errno) => return Err(failed(&shown, errno)),
+        };
+        let mut names = Vec::new();
+        for entry in directory.iter() {
+            let entry = entry.map_err(|errno| failed(&shown, errno))?;
+            let name = entry.file_name().to_bytes();
+            if name.ends_with(b".toml") && !name.starts_with(b".") {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+        }
+        if names.len() > MAX_DROPINS {
+            return Err(wrong(&shown, &format!("has {} files; at most {MAX_DROPINS} are read", names.len())));
+        }
+        names.sort();
+        for name in names {
+            documents.push(document(&directory, &name, &shown.join(&name))?);
+        }
+        Ok(documents)
+    }
+}
+
+/// Reads the file at `path` and its drop-ins; [`Source`] in one step.
+///
+/// # Errors
+/// As [`Source::open`] and [`Source::read`].
+pub fn read(path: &Path) -> Result<Vec<Document>> {
+    Source::open(path)?.read()
+}
+
+fn document(directory: impl AsFd, name: &OsStr, shown: &Path) -> Result<Document> {
+    // O_NONBLOCK: a fifo in its place must not hold up the start.
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let file = openat(directory, name, flags, Mode::empty()).map_err(|errno| failed(shown, errno))?;
+    let file = File::from(file);
+    let facts = file.metadata().map_err(|error| wrong(shown, &error.to_string()))?;
+    if !facts.is_file() {
+        return Err(wrong(shown, "is not a regular file"));
+    }
+    if facts.mode() & 0o002 != 0 {
+        return Err(wrong(
+            shown,
+            "can be changed by any user, who could so switch the watch off; run `chmod o-w` on it",
+        ));
+    }
+    let limit = MAX_DOCUMENT as u64 + 1;
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes).map_err(|error| wrong(shown, &error.to_string()))?;
+    if bytes.len() > MAX_DOCUMENT {
+        return Err(wrong(shown, "is longer than 1 MiB, which no configuration is"));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+        wrong(shown, &format!("is not UTF-8 (line {line}); save it in that encoding"))
+    })?;
+    Ok(Document { name: shown.display().to_string(), text })
+}
+
+fn wrong(path: &Path, what: &str) -> Error {
+    Error::new(ExitStatus::Config, format!("configuration {} {what}", path.display()))
+}
+
+fn failed(path: &Path, errno: Errno) -> Error {
+    let what = match errno {
+        Errno::ENOENT => "does not exist; name another with --config".to_owned(),
+        Errno::EACCES => {
+            "cannot be read: permission denied; it must be readable for the daemon's user".to_owned()
+        }
+        other => format!("cannot be read: {}", other.desc()),
+    };
+    wrong(path, &what)
+}

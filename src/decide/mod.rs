@@ -1,0 +1,156 @@
+//! Which candidates are events, and how grave. The kernel side lets through what
+//! may be watched; here the decision is exact. Pure: facts in, verdict out.
+
+use crate::config::{Config, Exclude};
+use crate::event::{Action, Severity};
+use crate::watch::{Pattern, PatternSet, env_matches};
+
+/// What becomes of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is an event.
+    Deliver(Severity),
+    /// Its name only looked like a watched one.
+    NotWatched,
+    /// `[[exclude]]` says so.
+    Excluded,
+}
+
+/// The facts about an act on a file that a decision rests on. comm is not among them.
+#[derive(Clone, Copy, Debug)]
+pub struct FileFacts<'a> {
+    /// What was done.
+    pub action: Action,
+    /// The path seen, normalised.
+    pub path: &'a [u8],
+    /// The other path of a rename, link or symlink; empty: none.
+    pub other: &'a [u8],
+    /// The watched name under which the file's identity was learned.
+    pub known_as: Option<&'a [u8]>,
+    /// It was or would have been opened for writing.
+    pub writes: bool,
+    /// It was refused.
+    pub refused: bool,
+    /// True path of the image, where known and in the daemon's own mount namespace.
+    pub executable: Option<&'a [u8]>,
+    /// systemd unit.
+    pub unit: Option<&'a str>,
+}
+
+/// Which of the names matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// The path itself.
+    Path,
+    /// Only the other path.
+    Other,
+    /// Only the name under which it was learned.
+    Identity,
+}
+
+/// The lists, ready to be asked.
+#[derive(Debug)]
+pub struct Decide {
+    watch: PatternSet,
+    watch_write: PatternSet,
+    ignore: PatternSet,
+    exclude: Vec<(Exclude, PatternSet)>,
+    secret_env: Vec<String>,
+}
+
+impl Decide {
+    /// From the configuration.
+    pub fn new(config: &Config) -> Self {
+        let exclude = config.exclude.iter().map(|rule| (rule.clone(), PatternSet::new(&rule.paths))).collect();
+        Self {
+            watch: PatternSet::new(&config.file.watch),
+            watch_write: PatternSet::new(&config.file.watch_write),
+            ignore: PatternSet::new(&config.file.ignore),
+            exclude,
+            secret_env: config.process.secret_env_patterns.clone(),
+        }
+    }
+
+    /// Whether a name is watched for this kind of use.
+    fn watched(&self, path: &[u8], changes: bool) -> bool {
+        !path.is_empty()
+            && (self.watch.matches(path) || (changes && self.watch_write.matches(path)))
+            && !self.ignore.matches(path)
+    }
+
+    /// Whether an act on a file is an event, and by which of its names.
+    pub fn file(&self, facts: &FileFacts<'_>) -> (Verdict, Match) {
+        let changes = facts.writes || facts.action != Action::Open;
+        let by = if self.watched(facts.path, changes) {
+            Match::Path
+        } else if self.watched(facts.other, changes) {
+            Match::Other
+        } else if facts.known_as.is_some_and(|known| self.watched(known, changes)) {
+            Match::Identity
+        } else if facts.action == Action::Rename && (self.leads(facts.path) || self.leads(facts.other)) {
+            Match::Path
+        } else {
+            return (Verdict::NotWatched, Match::Path);
+        };
+        if self.excluded(facts, by) {
+            return (Verdict::Excluded, by);
+        }
+        (Verdict::Deliver(severity(facts)), by)
+    }
+
+    /// Whether a directory at `path` has watched names below it.
+    fn leads(&self, path: &[u8]) -> bool {
+        !path.is_empty() && (self.watch.concerns_directory(path) || self.watch_write.concerns_directory(path))
+    }
+
+    fn excluded(&self, facts: &FileFacts<'_>, by: Match) -> bool {
+        let name = match by {
+            Match::Path => facts.path,
+            Match::Other => facts.other,
+            Match::Identity => facts.known_as.unwrap_or_default(),
+        };
+        self.exclude.iter().any(|(rule, paths)| {
+            rule.exe.as_ref().is_none_or(|exe| {
+                facts.executable == Some(std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str()))
+            }) && rule.unit.as_ref().is_none_or(|unit| facts.unit == Some(unit))
+                && (paths.patterns().is_empty() || paths.matches(name))
+        })
+    }
+
+    /// Whether the name of an environment variable is a secret's.
+    pub fn secret_env(&self, name: &[u8]) -> bool {
+        env_matches(&self.secret_env, name)
+    }
+
+    /// The watch lists as text, for the scanner.
+    pub fn texts(patterns: &[Pattern]) -> Vec<String> {
+        patterns.iter().map(|pattern| pattern.text().to_owned()).collect()
+    }
+}
+
+/// One table for all file events: reading a secret and changing one are both
+/// grave; a refused try shows intent, not harm.
+fn severity(facts: &FileFacts<'_>) -> Severity {
+    if facts.refused {
+        return Severity::Medium;
+    }
+    match facts.action {
+        Action::Open | Action::Create | Action::Rename | Action::Link | Action::Mknod => Severity::High,
+        Action::Truncate | Action::Chown | Action::Chmod => Severity::High,
+        _ => Severity::Medium,
+    }
+}
+
+/// How grave an exec is by what it runs.
+pub fn exec_severity(flags: crate::event::Flags, secret_env: bool) -> Severity {
+    use crate::event::Flags;
+    if flags.contains(Flags::EXE_MEMFD) || flags.contains(Flags::EXE_DELETED) {
+        Severity::High
+    } else if flags.contains(Flags::EXE_TMPFS) || flags.contains(Flags::SETUID) {
+        Severity::Low
+    } else if secret_env {
+        Severity::Low
+    } else {
+        Severity::Info
+    }
+}

@@ -1,0 +1,206 @@
+//! The parts of `docs/events.md` that follow from tables in the code. Pure; the
+//! test in `tests/sink/` holds the file to it.
+
+use std::fmt::Write as _;
+
+use crate::error::{Error, Result};
+use crate::event::{ACTIONS, FLAGS, Severity};
+
+/// One key of a JSON line.
+pub struct Field {
+    /// Its path; `[]` at the end of an array's.
+    pub name: &'static str,
+    /// What stands there.
+    pub kind: &'static str,
+    /// What it says.
+    pub meaning: &'static str,
+    /// When it is there.
+    pub present: &'static str,
+}
+
+const fn field(
+    name: &'static str,
+    kind: &'static str,
+    meaning: &'static str,
+    present: &'static str,
+) -> Field {
+    Field { name, kind, meaning, present }
+}
+
+const ALWAYS: &str = "always";
+const PROCESS: &str = "events of the sensors `process` and `file`";
+
+/// Every key a JSON line can have.
+pub const FIELDS: &[Field] = &[
+    field("@timestamp", "time", "when it happened", ALWAYS),
+    field("event.kind", "word", "`event`, `alert`, `state` or `metric`", ALWAYS),
+    field("event.category[]", "words", "ECS category", ALWAYS),
+    field("event.type[]", "words", "ECS type", ALWAYS),
+    field("event.action", "word", "what was done; see the actions above", ALWAYS),
+    field("event.outcome", "word", "`success` or `failure`", ALWAYS),
+    field("event.code", "word", "name of the errno: `EACCES`", "`event.outcome` is `failure`"),
+    field("event.severity", "number", "see the severities below", ALWAYS),
+    field(
+        "event.sequence",
+        "number",
+        "unique for one boot; equal in two lines only if one event was delivered twice",
+        ALWAYS,
+    ),
+    field("host.name", "text", "name of this machine", ALWAYS),
+    field("process.pid", "number", "process id, in the initial pid namespace", PROCESS),
+    field("process.entity_id", "text", "`<boot>-<pid>-<start>`: one process, never used again", PROCESS),
+    field(
+        "process.name",
+        "bytes",
+        "the kernel's comm: a process can change its own, so never trust it alone",
+        "known",
+    ),
+    field("process.executable", "bytes", "true path of the running program", "known"),
+    field("process.args[]", "bytes", "arguments, 4 KiB at most", "known and not empty"),
+    field("process.start", "time", "when the process began", "known"),
+    field("process.user.id", "id", "real user", PROCESS),
+    field("process.user.name", "text", "its name", "/etc/passwd has one"),
+    field("process.user.effective.id", "id", "effective user", PROCESS),
+    field("process.group.id", "id", "real group", PROCESS),
+    field("process.parent.pid", "number", "process id of the parent", "it has one"),
+    field("process.parent.name", "bytes", "comm of the parent", "known"),
+    field("process.parent.executable", "bytes", "program of the parent", "known"),
+    field("process.thread.id", "number", "the thread that acted", PROCESS),
+    field("process.exit_code", "number", "what it ended with", "`exit`, unless a signal ended it"),
+    field(
+        "file.path",
+        "bytes",
+        "the file; for `rename`, `link` and `symlink` the name that came into being",
+        "known",
+    ),
+    field("file.target_path", "bytes", "what the link leads to", "`link`, `symlink`"),
+    field("file.inode", "id", "inode number", "known"),
+    field("file.device", "device", "device of its file system", "known"),
+    field("file.mode", "octal", "permission bits: `0644`; for `chmod` the new ones", "known"),
+    field("file.type", "word", "`file`, `dir`, `symlink`, `char`, `block`, `fifo` or `socket`", "known"),
+    field("file.uid", "id", "the owner that was asked for", "`chown` that sets it"),
+    field("file.gid", "id", "the group that was asked for", "`chown` that sets it"),
+    field("file.size", "number", "the length that was asked for, in bytes", "`truncate`"),
+    field("message", "text", "a sentence for people", "`start`, `stop`"),
+    field("bee.sensor", "word", "the family that reports it", ALWAYS),
+    field("bee.hook", "word", "the kernel hook that saw it", "a hook did"),
+    field("bee.tier", "word", "`full`, `kprobe`, `tracepoint` or `portable`", "a sensor saw it"),
+    field("bee.unit", "text", "systemd unit of the process", "it is in one"),
+    field("bee.container_id", "text", "container of the process", "it is in one"),
+    field("bee.login_uid", "id", "the user who logged in", "somebody did"),
+    field("bee.access", "word", "`read`, `write` or `read-write`", "a file was opened"),
+    field("bee.old_path", "bytes", "the name that was taken away", "`rename`"),
+    field(
+        "bee.known_as",
+        "bytes",
+        "the watched name under which the file was learned",
+        "its present name is another",
+    ),
+    field("bee.device_node", "device", "the device the file stands for", "a device node"),
+    field(
+        "bee.script",
+        "bytes",
+        "the path as given, where the program is an interpreter",
+        "`exec` of a script",
+    ),
+    field(
+        "bee.secret_env[]",
+        "bytes",
+        "names of environment variables that match `secret_env_patterns`; never their values",
+        "`exec` that was given some",
+    ),
+    field("bee.signal", "number", "the signal that ended it", "`exit` by a signal"),
+    field("bee.loss.stage", "word", "where: `kernel`, `decode`, `decide`, or the name of a sink", "`loss`"),
+    field("bee.loss.action", "word", "which action", "`loss`, where it can be told"),
+    field("bee.loss.cause", "word", "why", "`loss`"),
+    field("bee.loss.count", "number", "how many", "`loss`"),
+    field("bee.loss.since", "time", "when the span began; it ends with `@timestamp`", "`loss`"),
+    field("bee.flags[]", "words", "see the flags below", "one or more is set"),
+];
+
+/// `text` with all generated parts written anew. A part lies between
+/// `<!-- generated: NAME -->` and `<!-- end -->`, each on a line of its own.
+///
+/// # Errors
+/// A part has an unknown name or no end, or one is missing.
+pub fn refresh(text: &str) -> Result<String> {
+    const BEGIN: &str = "<!-- generated: ";
+    const END: &str = "<!-- end -->";
+    let mut out = String::new();
+    let mut missing = vec!["actions", "fields", "severities", "flags"];
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        out.push_str(line);
+        out.push('\n');
+        let Some(name) = line.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(" -->")) else {
+            continue;
+        };
+        let part = match name {
+            "actions" => actions(),
+            "fields" => fields(),
+            "severities" => severities(),
+            "flags" => flags(),
+            _ => return Err(Error::failure(format!("no generated part is called {name}"))),
+        };
+        missing.retain(|other| *other != name);
+        out.push_str(&part);
+        if !lines.any(|line| line == END) {
+            return Err(Error::failure(format!("the generated part {name} has no end")));
+        }
+        out.push_str(END);
+        out.push('\n');
+    }
+    if missing.is_empty() {
+        return Ok(out);
+    }
+    Err(Error::failure(format!("generated parts that are not there: {}", missing.join(", "))))
+}
+
+fn actions() -> String {
+    let mut table =
+        "| `event.action` | sensor | kind | category | type | meaning |\n|---|---|---|---|---|---|\n"
+            .to_owned();
+    for facts in ACTIONS {
+        row(
+            &mut table,
+            &[
+                &format!("`{}`", facts.name),
+                facts.sensor,
+                facts.kind,
+                &facts.category.join(", "),
+                &facts.types.join(", "),
+                facts.meaning,
+            ],
+        );
+    }
+    table
+}
+
+fn fields() -> String {
+    let mut table = "| key | type | meaning | there when |\n|---|---|---|---|\n".to_owned();
+    for field in FIELDS {
+        row(&mut table, &[&format!("`{}`", field.name), field.kind, field.meaning, field.present]);
+    }
+    table
+}
+
+fn severities() -> String {
+    let mut table = "| `event.severity` | word |\n|---|---|\n".to_owned();
+    for severity in [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical] {
+        row(&mut table, &[&(severity as u8).to_string(), severity.name()]);
+    }
+    table
+}
+
+fn flags() -> String {
+    let mut table = "| `bee.flags` | meaning |\n|---|---|\n".to_owned();
+    for (_, name, meaning) in FLAGS {
+        row(&mut table, &[&format!("`{name}`"), meaning.trim()]);
+    }
+    table
+}
+
+fn row(table: &mut String, cells: &[&str]) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(table, "| {} |", cells.join(" | ").replace('\n', " "));
+}

@@ -1,0 +1,228 @@
+//! Memory shared with the kernel side: settings it reads, counters it writes.
+//! Reading and writing them needs no system call and no privilege.
+
+use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+
+use crate::error::{Error, Result};
+use crate::wire::{CAUSE_COUNT, CAUSES, KIND_COUNT, bee_settings, bee_state};
+
+/// A shared mapping of a BPF map's memory.
+#[derive(Debug)]
+pub struct Mapping {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the memory belongs to the kernel object, not to a thread; all access
+// is by atomics or by slices the ring's protocol makes exclusive.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    /// Maps `length` bytes of `fd` from `offset` (a multiple of the page size).
+    ///
+    /// # Errors
+    /// mmap(2)'s.
+    pub fn new(fd: BorrowedFd<'_>, offset: usize, length: usize, writable: bool) -> Result<Self> {
+        let size = NonZeroUsize::new(length).ok_or_else(|| Error::failure("an empty mapping"))?;
+        let mut protection = ProtFlags::PROT_READ;
+        if writable {
+            protection |= ProtFlags::PROT_WRITE;
+        }
+        let offset = i64::try_from(offset).map_err(|_| Error::failure("a mapping beyond the file's end"))?;
+        // SAFETY: a new mapping at an address the kernel chooses touches nothing of ours.
+        let start = unsafe { mmap(None, size, protection, MapFlags::MAP_SHARED, fd, offset) }
+            .map_err(|error| Error::from(error).context("mmap of a BPF map"))?;
+        Ok(Self { start: start.cast(), length })
+    }
+
+    fn at(&self, offset: usize, size: usize) -> NonNull<u8> {
+        assert!(offset.checked_add(size).is_some_and(|end| end <= self.length), "outside of a mapping");
+        // SAFETY: just checked to lie inside the mapping.
+        unsafe { self.start.add(offset) }
+    }
+
+    /// The 64-bit word at `offset` (a multiple of 8).
+    pub fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset.is_multiple_of(8), "a word off its alignment");
+        // SAFETY: inside the mapping and aligned; lives as long as self. Stores to a
+        // read-only mapping are not made (Ring and the types below).
+        unsafe { AtomicU64::from_ptr(self.at(offset, 8).cast().as_ptr()) }
+    }
+
+    /// The 32-bit word at `offset` (a multiple of 4).
+    pub fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4), "a word off its alignment");
+        // SAFETY: as above.
+        unsafe { AtomicU32::from_ptr(self.at(offset, 4).cast().as_ptr()) }
+    }
+
+    /// Bytes nobody writes while the slice lives: a ring's records between
+    /// their commit and the move of the consumer position.
+    pub fn slice(&self, offset: usize, length: usize) -> &[u8] {
+        // SAFETY: inside the mapping; the kernel does not reuse the room before
+        // the consumer position passes it, which needs &mut Ring.
+        unsafe { std::slice::from_raw_parts(self.at(offset, length).as_ptr(), length) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the whole mapping made in new(); no reference into it outlives self.
+        let _ = unsafe { munmap(self.start.cast(), self.length) };
+    }
+}
+
+/// `struct bee_settings`: what the kernel side is told.
+#[derive(Debug)]
+pub struct Settings(Mapping);
+
+macro_rules! setting {
+    ($($(#[doc = $doc:literal])+ $set:ident = $field:ident;)+) => {
+        impl Settings {
+            $($(#[doc = $doc])+
+            pub fn $set(&self, value: u32) {
+                self.0.atomic_u32(std::mem::offset_of!(bee_settings, $field)).store(value, Ordering::Release);
+            })+
+        }
+    };
+}
+
+setting! {
+    /// Objects of another generation do nothing.
+    set_generation = generation;
+    /// Keys of the rules and identities in force.
+    set_policy = policy;
+    /// Identities of this policy stay good too.
+    set_policy_before = policy_before;
+    /// The daemon's own process: never an event.
+    set_self_tgid = self_tgid;
+    /// The process whose opens teach identities.
+    set_scanner_tgid = scanner_tgid;
+    /// A process each of whose opens is an event; 0: none.
+    set_canary_tgid = canary_tgid;
+    /// Bit n: some prefix rule has length n.
+    set_prefix_lengths = prefix_lengths;
+    /// Bit n: some suffix rule has length n.
+    set_suffix_lengths = suffix_lengths;
+    /// Nonzero: names are checked on every file system.
+    set_names_everywhere = names_everywhere;
+    /// Tokens a process gains per second.
+    set_alerts_per_second = alerts_per_second;
+    /// Tokens it may hold.
+    set_alert_burst = alert_burst;
+    /// Hard limit; 0: none.
+    set_events_per_second = events_per_second;
+    /// Nonzero: collect names of environment variables.
+    set_env_names = env_names;
+}
+
+impl Settings {
+    /// Maps the map called `settings`.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn new(fd: BorrowedFd<'_>) -> Result<Self> {
+        Mapping::new(fd, 0, size_of::<bee_settings>().next_multiple_of(crate::sys::page_size()), true).map(Self)
+    }
+
+    /// Says which file systems (`s_dev`) need no name check. At most
+    /// `SCANNED_MAX`; the rest is checked by name, which loses nothing.
+    pub fn set_scanned(&self, devices: &[u32]) {
+        let count = self.0.atomic_u32(std::mem::offset_of!(bee_settings, scanned_count));
+        let base = std::mem::offset_of!(bee_settings, scanned);
+        // First none, then the list, then its length: a reader in between checks names.
+        count.store(0, Ordering::SeqCst);
+        let devices = &devices[..devices.len().min(crate::wire::SCANNED_MAX)];
+        for (index, device) in devices.iter().enumerate() {
+            self.0.atomic_u32(base + 4 * index).store(*device, Ordering::SeqCst);
+        }
+        count.store(u32::try_from(devices.len()).unwrap_or(0), Ordering::SeqCst);
+    }
+}
+
+/// `struct bee_state`: what the kernel side tells.
+#[derive(Debug)]
+pub struct State(Mapping);
+
+impl State {
+    /// Maps the map called `state`.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn new(fd: BorrowedFd<'_>) -> Result<Self> {
+        Mapping::new(fd, 0, size_of::<bee_state>().next_multiple_of(crate::sys::page_size()), true).map(Self)
+    }
+
+    /// A watched name was given to an inode the table does not know.
+    pub fn names_everywhere(&self) -> bool {
+        self.0.atomic_u32(std::mem::offset_of!(bee_state, names_everywhere)).load(Ordering::SeqCst) != 0
+    }
+
+    /// The scanner has been there.
+    pub fn clear_names_everywhere(&self) {
+        self.0.atomic_u32(std::mem::offset_of!(bee_state, names_everywhere)).store(0, Ordering::SeqCst);
+    }
+
+    /// The identity table could not take one.
+    pub fn table_full(&self) -> bool {
+        self.0.atomic_u32(std::mem::offset_of!(bee_state, table_full)).load(Ordering::SeqCst) != 0
+    }
+
+    /// The table was made anew.
+    pub fn clear_table_full(&self) {
+        self.0.atomic_u32(std::mem::offset_of!(bee_state, table_full)).store(0, Ordering::SeqCst);
+    }
+}
+
+/// The kernel side's counters, by kind and cause; and, in a map of the same
+/// shape, those of user space, so that both outlive the daemon together.
+#[derive(Debug)]
+pub struct Counters(Mapping);
+
+/// A reading of all counters of one side.
+pub type Reading = [[u64; CAUSE_COUNT]; KIND_COUNT];
+
+impl Counters {
+    /// Maps the map called `counters` or `stages`.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn new(fd: BorrowedFd<'_>) -> Result<Self> {
+        Mapping::new(fd, 0, (KIND_COUNT * CAUSE_COUNT * 8).next_multiple_of(crate::sys::page_size()), true).map(Self)
+    }
+
+    fn cell(&self, kind: usize, column: usize) -> &AtomicU64 {
+        self.0.atomic_u64(8 * (kind * CAUSE_COUNT + column))
+    }
+
+    /// One counter.
+    pub fn get(&self, kind: usize, column: usize) -> u64 {
+        self.cell(kind, column).load(Ordering::Relaxed)
+    }
+
+    /// Adds to one counter (user space's side only).
+    pub fn add(&self, kind: usize, column: usize, count: u64) {
+        self.cell(kind, column).fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// All of them.
+    pub fn read(&self) -> Reading {
+        let mut reading = [[0; CAUSE_COUNT]; KIND_COUNT];
+        for (kind, row) in reading.iter_mut().enumerate() {
+            for (column, value) in row.iter_mut().enumerate() {
+                *value = self.get(kind, column);
+            }
+        }
+        reading
+    }
+}
+
+/// What one kind came to in the kernel: emitted = submitted + lost.
+pub fn emitted(row: &[u64; CAUSE_COUNT]) -> u64 {
+    CAUSES.iter().filter(|(column, _, lost)| *lost || *column == 0).map(|(column, ..)| row[*column]).sum()
+}

@@ -1,0 +1,324 @@
+//! One event as one line of JSON with the names of the Elastic Common Schema.
+//! Pure: appends to the caller's buffer, allocates nothing beyond it.
+//!
+//! Written by hand and not through serde: half of the fields are bytes that
+//! need not be UTF-8 and most may be absent, so a `Serialize` for them would be
+//! as long as this file. Members end with a comma; closing an object
+//! turns the last one into the brace.
+
+use crate::event::{Body, Device, Event, Exec, File, Flags, Loss, Outcome, Process};
+use crate::text;
+
+/// Appends `event` as one JSON object and a newline.
+///
+/// The result is valid JSON whatever bytes the event holds: see
+/// [`text::push_json`] for how bytes that are not UTF-8 are shown. Where that
+/// happened the line's `bee.flags` has `non_utf8`. A fact that is not known is a
+/// key that is not there; `null` is never written.
+pub fn render(event: &Event, host: &str, out: &mut Vec<u8>) {
+    let mut line = Line { out, non_utf8: false };
+    line.raw("{\"@timestamp\":\"");
+    text::push_rfc3339(line.out, event.time);
+    line.raw("\",");
+    line.event(event);
+    line.raw("\"host\":{\"name\":\"");
+    text::push_json_str(line.out, host);
+    line.raw("\"},");
+    if let Some(process) = &event.process {
+        line.process(process, &event.body);
+    }
+    if let Body::File(file) = &event.body {
+        line.file(file);
+    }
+    if let Body::Note(note) = &event.body {
+        line.text("\"message\":", note);
+    }
+    line.bee(event);
+    line.close(b'}');
+    line.end(b'\n');
+}
+
+/// A line being written.
+struct Line<'o> {
+    out: &'o mut Vec<u8>,
+    /// Some string so far was not UTF-8.
+    non_utf8: bool,
+}
+
+/// Keys are passed as `"name":`, quotes and colon included, so that each is one copy.
+impl Line<'_> {
+    fn raw(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        self.raw(key);
+        text::push_u64(self.out, value);
+        self.out.push(b',');
+    }
+
+    /// A number that ECS keeps as a keyword: user and group ids, inodes.
+    fn keyword(&mut self, key: &str, value: u64) {
+        self.raw(key);
+        self.out.push(b'"');
+        text::push_u64(self.out, value);
+        self.raw("\",");
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.raw(key);
+        self.out.push(b'"');
+        text::push_json_str(self.out, value);
+        self.raw("\",");
+    }
+
+    fn bytes(&mut self, key: &str, value: &[u8]) {
+        self.raw(key);
+        self.out.push(b'"');
+        self.non_utf8 |= !text::push_json(self.out, value);
+        self.raw("\",");
+    }
+
+    fn time(&mut self, key: &str, value: u64) {
+        self.raw(key);
+        self.out.push(b'"');
+        text::push_rfc3339(self.out, value);
+        self.raw("\",");
+    }
+
+    fn device(&mut self, key: &str, device: Device) {
+        self.raw(key);
+        self.out.push(b'"');
+        text::push_u64(self.out, device.major.into());
+        self.out.push(b':');
+        text::push_u64(self.out, device.minor.into());
+        self.raw("\",");
+    }
+
+    /// Opens an object or array.
+    fn open(&mut self, key: &str, bracket: u8) {
+        self.raw(key);
+        self.out.push(bracket);
+    }
+
+    /// Ends an object or array and readies for the next member.
+    fn close(&mut self, bracket: u8) {
+        self.end(bracket);
+        self.out.push(b',');
+    }
+
+    /// Puts `byte` in the place of the last member's comma, if there is one.
+    fn end(&mut self, byte: u8) {
+        match self.out.last_mut() {
+            Some(last) if *last == b',' => *last = byte,
+            _ => self.out.push(byte),
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        let facts = event.action.facts();
+        self.open("\"event\":", b'{');
+        self.text("\"kind\":", facts.kind);
+        self.open("\"category\":", b'[');
+        facts.category.iter().for_each(|word| self.text("", word));
+        self.close(b']');
+        self.open("\"type\":", b'[');
+        facts.types.iter().for_each(|word| self.text("", word));
+        self.close(b']');
+        self.text("\"action\":", facts.name);
+        match event.outcome {
+            Outcome::Success => self.raw("\"outcome\":\"success\","),
+            Outcome::Failure(errno) => {
+                self.raw("\"outcome\":\"failure\",\"code\":\"");
+                text::push_errno(self.out, errno);
+                self.raw("\",");
+            }
+        }
+        self.number("\"severity\":", event.severity as u64);
+        self.number("\"sequence\":", event.sequence);
+        self.close(b'}');
+    }
+
+    fn process(&mut self, process: &Process, body: &Body) {
+        self.open("\"process\":", b'{');
+        self.number("\"pid\":", process.pid.into());
+        let id = process.entity_id;
+        self.raw("\"entity_id\":\"");
+        text::push_hex8(self.out, id.boot);
+        self.out.push(b'-');
+        text::push_u64(self.out, id.pid.into());
+        self.out.push(b'-');
+        text::push_u64(self.out, id.start_ticks);
+        self.raw("\",");
+        if !process.name.is_empty() {
+            self.bytes("\"name\":", &process.name);
+        }
+        if let Some(executable) = process.executable {
+            self.bytes("\"executable\":", executable);
+        }
+        if !process.args.bytes.is_empty() {
+            self.open("\"args\":", b'[');
+            process.args.iter().for_each(|arg| self.bytes("", arg));
+            self.close(b']');
+        }
+        if process.start != 0 {
+            self.time("\"start\":", process.start);
+        }
+        self.open("\"user\":", b'{');
+        self.keyword("\"id\":", process.user.id.into());
+        if let Some(name) = process.user.name {
+            self.text("\"name\":", name);
+        }
+        self.open("\"effective\":", b'{');
+        self.keyword("\"id\":", process.euid.into());
+        self.close(b'}');
+        self.close(b'}');
+        self.open("\"group\":", b'{');
+        self.keyword("\"id\":", process.gid.into());
+        self.close(b'}');
+        let parent = &process.parent;
+        // The kernel's own parent is pid 0 and has no name; it says nothing.
+        if parent.pid != 0 {
+            self.open("\"parent\":", b'{');
+            self.number("\"pid\":", parent.pid.into());
+            if !parent.name.is_empty() {
+                self.bytes("\"name\":", &parent.name);
+            }
+            if let Some(executable) = parent.executable {
+                self.bytes("\"executable\":", executable);
+            }
+            self.close(b'}');
+        }
+        self.open("\"thread\":", b'{');
+        self.number("\"id\":", process.tid.into());
+        self.close(b'}');
+        if let Body::Exit { code: Some(code), .. } = body {
+            self.number("\"exit_code\":", (*code).into());
+        }
+        self.close(b'}');
+    }
+
+    fn file(&mut self, file: &File) {
+        self.open("\"file\":", b'{');
+        if !file.path.is_empty() {
+            self.bytes("\"path\":", &file.path);
+        }
+        if let Some(target) = &file.target_path {
+            self.bytes("\"target_path\":", target);
+        }
+        if file.inode != 0 {
+            self.keyword("\"inode\":", file.inode);
+        }
+        if let Some(device) = file.device {
+            self.device("\"device\":", device);
+        }
+        if let Some(mode) = file.mode {
+            self.raw("\"mode\":\"");
+            text::push_mode(self.out, mode);
+            self.raw("\",");
+            if let Some(kind) = file_type(mode) {
+                self.text("\"type\":", kind);
+            }
+        }
+        if let Some((uid, gid)) = file.owner {
+            uid.into_iter().for_each(|uid| self.keyword("\"uid\":", uid.into()));
+            gid.into_iter().for_each(|gid| self.keyword("\"gid\":", gid.into()));
+        }
+        if let Some(size) = file.size {
+            self.number("\"size\":", size);
+        }
+        self.close(b'}');
+    }
+
+    fn bee(&mut self, event: &Event) {
+        self.open("\"bee\":", b'{');
+        self.text("\"sensor\":", event.action.facts().sensor);
+        if !event.hook.is_empty() {
+            self.text("\"hook\":", event.hook);
+        }
+        if !event.tier.is_empty() {
+            self.text("\"tier\":", event.tier);
+        }
+        if let Some(process) = &event.process {
+            if let Some(unit) = process.unit {
+                self.text("\"unit\":", unit);
+            }
+            if let Some(id) = process.container_id {
+                self.text("\"container_id\":", id);
+            }
+            if let Some(uid) = process.login_uid {
+                self.keyword("\"login_uid\":", uid.into());
+            }
+        }
+        match &event.body {
+            Body::File(file) => self.bee_file(file),
+            Body::Exec(exec) => self.bee_exec(exec),
+            Body::Exit { signal: Some(signal), .. } => self.number("\"signal\":", (*signal).into()),
+            Body::Loss(loss) => self.bee_loss(loss),
+            Body::Exit { .. } | Body::Fork | Body::Note(_) => {}
+        }
+        // Last, because only now it is known whether every string was UTF-8.
+        let mut flags = event.flags;
+        if self.non_utf8 {
+            flags.insert(Flags::NON_UTF8);
+        }
+        if flags != Flags::default() {
+            self.open("\"flags\":", b'[');
+            flags.names().for_each(|name| self.text("", name));
+            self.close(b']');
+        }
+        self.close(b'}');
+    }
+
+    fn bee_file(&mut self, file: &File) {
+        if let Some(access) = file.access {
+            self.text("\"access\":", access.name());
+        }
+        if let Some(path) = &file.old_path {
+            self.bytes("\"old_path\":", path);
+        }
+        if let Some(path) = &file.known_as {
+            self.bytes("\"known_as\":", path);
+        }
+        if let Some(node) = file.node {
+            self.device("\"device_node\":", node);
+        }
+    }
+
+    fn bee_exec(&mut self, exec: &Exec) {
+        if let Some(script) = &exec.script {
+            self.bytes("\"script\":", script);
+        }
+        if !exec.secret_env.is_empty() {
+            self.open("\"secret_env\":", b'[');
+            exec.secret_env.iter().for_each(|name| self.bytes("", name));
+            self.close(b']');
+        }
+    }
+
+    fn bee_loss(&mut self, loss: &Loss) {
+        self.open("\"loss\":", b'{');
+        self.text("\"stage\":", loss.stage);
+        if let Some(action) = loss.action {
+            self.text("\"action\":", action.name());
+        }
+        self.text("\"cause\":", loss.cause);
+        self.number("\"count\":", loss.count);
+        self.time("\"since\":", loss.since);
+        self.close(b'}');
+    }
+}
+
+/// `file.type` of a mode with type bits (inode(7)); `None` where it has none.
+fn file_type(mode: u32) -> Option<&'static str> {
+    Some(match mode & libc::S_IFMT {
+        libc::S_IFREG => "file",
+        libc::S_IFDIR => "dir",
+        libc::S_IFLNK => "symlink",
+        libc::S_IFCHR => "char",
+        libc::S_IFBLK => "block",
+        libc::S_IFIFO => "fifo",
+        libc::S_IFSOCK => "socket",
+        _ => return None,
+    })
+}

@@ -1,0 +1,94 @@
+//! The one kind of sink there is so far: an event becomes a line, the line goes
+//! into a queue, a thread writes it.
+
+use std::time::Instant;
+
+use super::queue::Queue;
+use super::writer::{self, Target};
+use super::{Sink, SinkCounters, json, pretty};
+use crate::error::{Error, Result};
+use crate::event::Event;
+
+/// How an event becomes a line.
+pub(super) enum Render {
+    Json { host: String },
+    Pretty(pretty::View),
+}
+
+pub(super) struct Lines {
+    name: &'static str,
+    render: Render,
+    /// One bit per [`crate::event::Action`] that is written.
+    actions: u32,
+    unwanted: u64,
+    line: Vec<u8>,
+    queue: Queue,
+    /// Until `start` gives it to the thread.
+    target: Option<Box<dyn Target>>,
+}
+
+impl Lines {
+    pub(super) fn new(
+        name: &'static str,
+        render: Render,
+        target: Box<dyn Target>,
+        actions: u32,
+        queue_bytes: usize,
+    ) -> Result<Self> {
+        let queue = Queue::new(queue_bytes)?;
+        Ok(Self {
+            name,
+            render,
+            actions,
+            unwanted: 0,
+            line: Vec::with_capacity(2048),
+            queue,
+            target: Some(target),
+        })
+    }
+}
+
+impl Sink for Lines {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let target = self.target.take();
+        let target = target.ok_or_else(|| Error::failure("its thread runs already").context(self.name))?;
+        writer::start(&self.queue, target, &format!("sink-{}", self.name))
+    }
+
+    fn write(&mut self, event: &Event) {
+        if self.actions & 1 << event.action as u32 == 0 {
+            self.unwanted += 1;
+            return;
+        }
+        self.line.clear();
+        match &mut self.render {
+            Render::Json { host } => json::render(event, host, &mut self.line),
+            Render::Pretty(view) => view.render(event, &mut self.line),
+        }
+        // A line that does not fit has been counted by the queue.
+        let _ = self.queue.push(&self.line);
+    }
+
+    fn counters(&self) -> SinkCounters {
+        SinkCounters { unwanted: self.unwanted, ..self.queue.counters() }
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.queue.problem()
+    }
+
+    fn drain(&mut self, deadline: Instant) {
+        self.queue.drain(deadline);
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        // Ends the thread of a sink that nobody drained.
+        self.queue.drain(Instant::now());
+    }
+}

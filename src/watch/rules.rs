@@ -1,0 +1,178 @@
+//! What the kernel is told: patterns cut down to hashes of names. Every path
+//! a pattern matches is a candidate; not every candidate is matched.
+
+use super::glob::Component;
+use super::pattern::{Pattern, split_last};
+
+/// Of a longer name only this many bytes are hashed.
+const MAX_NAME: usize = 64;
+/// Of a longer prefix or suffix only this many bytes are tested.
+const MAX_AFFIX: usize = 16;
+
+/// What a rule compares. The numbers are known to the eBPF side.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleKind {
+    /// The last component equals.
+    Exact = 0,
+    /// The last component begins with.
+    Prefix = 1,
+    /// The last component ends with.
+    Suffix = 2,
+    /// Any entry at any depth below a directory of this name.
+    Directory = 3,
+    /// Entries directly in a directory of this name.
+    Parent = 4,
+    /// A directory of this name is a component of some pattern: its creation
+    /// by rename or mount can bring watched names into being.
+    Anchor = 5,
+}
+
+/// One test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rule {
+    /// What is compared.
+    pub kind: RuleKind,
+    /// How many bytes are hashed: at most 16 for `Prefix` and `Suffix`, at most 64 for the others.
+    pub length: u8,
+    /// [`fnv1a`] over these bytes.
+    pub hash: u64,
+    /// 1: every open (`watch`); 2: opens for writing (`watch_write`); 3: both lists have it.
+    pub mask: u8,
+}
+
+/// Everything the kernel needs to reject a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelRules {
+    /// Sorted by kind, length and hash; no two are alike in these three.
+    pub rules: Vec<Rule>,
+    /// Bit n: some `Prefix` rule has length n (1 to 16).
+    pub prefix_lengths: u32,
+    /// Bit n: some `Suffix` rule has length n (1 to 16).
+    pub suffix_lengths: u32,
+    /// Some pattern has a directory that no `Anchor` can name (a wildcard, or
+    /// `**` below a fixed directory): every directory that is renamed or
+    /// mounted must be shown to [`super::PatternSet::concerns_directory`].
+    pub every_directory: bool,
+}
+
+/// FNV-1a, 64 bits (draft-eastlake-fnv): short enough for the verifier, good enough for names.
+pub fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// The test that decides whether `pattern` could match, and the bytes it is
+/// made of; `None` where nothing can be tested, which `Pattern::parse` refuses.
+pub(super) fn target(pattern: &Pattern) -> Option<(RuleKind, &[u8])> {
+    match &pattern.last {
+        Component::Literal(name) => return Some((RuleKind::Exact, whole(name))),
+        Component::Glob(glob) => {
+            let head = &glob.head[..glob.head.len().min(MAX_AFFIX)];
+            let tail = &glob.tail[glob.tail.len().saturating_sub(MAX_AFFIX)..];
+            // The longer of the two rejects more names.
+            if !head.is_empty() && head.len() >= tail.len() {
+                return Some((RuleKind::Prefix, head));
+            }
+            if !tail.is_empty() {
+                return Some((RuleKind::Suffix, tail));
+            }
+        }
+        Component::AnyDepth => {}
+    }
+    if let Some(Component::Literal(name)) = pattern.directories.last() {
+        return Some((RuleKind::Parent, whole(name)));
+    }
+    pattern.directories.iter().rev().find_map(|component| match component {
+        Component::Literal(name) => Some((RuleKind::Directory, whole(name))),
+        _ => None,
+    })
+}
+
+fn whole(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(MAX_NAME)]
+}
+
+/// What a pattern costs on every open, cheapest first, in words for `config check`.
+pub fn cost_class(pattern: &Pattern) -> &'static str {
+    match target(pattern).map(|(kind, _)| kind) {
+        Some(RuleKind::Exact) => "exact name",
+        Some(RuleKind::Prefix) => "name prefix",
+        Some(RuleKind::Suffix) => "name suffix",
+        Some(RuleKind::Parent) => "directory",
+        Some(RuleKind::Directory) => "directory tree",
+        Some(RuleKind::Anchor) | None => "every name",
+    }
+}
+
+/// Translates both watch lists.
+pub fn compile(watch: &[Pattern], watch_write: &[Pattern]) -> KernelRules {
+    let mut out = KernelRules::default();
+    let both = watch.iter().map(|p| (p, 1)).chain(watch_write.iter().map(|p| (p, 2)));
+    for (pattern, mask) in both {
+        if let Some((kind, bytes)) = target(pattern) {
+            out.add(kind, bytes, mask);
+        }
+        for (position, component) in pattern.directories.iter().enumerate() {
+            match component {
+                Component::Literal(name) => out.add(RuleKind::Anchor, whole(name), mask),
+                // A leading `**` matches the same names wherever their directory is moved to.
+                Component::AnyDepth if position == 0 => {}
+                Component::AnyDepth | Component::Glob(_) => out.every_directory = true,
+            }
+        }
+    }
+    out.rules.sort_unstable();
+    out.rules.dedup_by(|later, kept| {
+        let same = (later.kind, later.length, later.hash) == (kept.kind, kept.length, kept.hash);
+        if same {
+            kept.mask |= later.mask;
+        }
+        same
+    });
+    out
+}
+
+impl KernelRules {
+    fn add(&mut self, kind: RuleKind, bytes: &[u8], mask: u8) {
+        let Ok(length) = u8::try_from(bytes.len()) else { return };
+        match kind {
+            RuleKind::Prefix => self.prefix_lengths |= 1 << length,
+            RuleKind::Suffix => self.suffix_lengths |= 1 << length,
+            _ => {}
+        }
+        self.rules.push(Rule { kind, length, hash: fnv1a(bytes), mask });
+    }
+
+    /// The mask of the rule of this kind over exactly these bytes; 0 where there is none.
+    pub fn mask(&self, kind: RuleKind, bytes: &[u8]) -> u8 {
+        let key = (kind, bytes.len(), fnv1a(bytes));
+        match self.rules.binary_search_by_key(&key, |rule| (rule.kind, usize::from(rule.length), rule.hash)) {
+            Ok(found) => self.rules[found].mask,
+            Err(_) => 0,
+        }
+    }
+}
+
+/// What the kernel side does, on a full path: the union of the masks of all
+/// rules that say "could be". The reference its C code is tested against.
+pub fn candidate(rules: &KernelRules, path: &[u8]) -> u8 {
+    let (directory, name) = split_last(path);
+    let mut mask = rules.mask(RuleKind::Exact, whole(name));
+    for length in 1..=MAX_AFFIX.min(name.len()) {
+        if rules.prefix_lengths & 1 << length != 0 {
+            mask |= rules.mask(RuleKind::Prefix, &name[..length]);
+        }
+        if rules.suffix_lengths & 1 << length != 0 {
+            mask |= rules.mask(RuleKind::Suffix, &name[name.len() - length..]);
+        }
+    }
+    for (height, ancestor) in directory.unwrap_or_default().rsplit(|byte| *byte == b'/').enumerate() {
+        if height == 0 {
+            mask |= rules.mask(RuleKind::Parent, whole(ancestor));
+        }
+        mask |= rules.mask(RuleKind::Directory, whole(ancestor));
+    }
+    mask
+}

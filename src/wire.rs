@@ -1,0 +1,83 @@
+//! The record ABI as Rust sees it: the types come from the skeleton of
+//! base.bpf.c, so they cannot drift from `src/bpf/wire.h`. The only place that
+//! calls them plain data.
+
+#![allow(missing_docs)]
+
+pub use crate::skel::base::types::{
+    bee_cgroup, bee_device_key, bee_exec, bee_file, bee_header, bee_inode_key, bee_process, bee_rule_key,
+    bee_settings, bee_state,
+};
+
+/// `BEE_WIRE_VERSION` of wire.h; a test compares the two.
+pub const WIRE_VERSION: u16 = 1;
+/// `BEE_KIND_COUNT`.
+pub const KIND_COUNT: usize = 16;
+/// `BEE_CAUSE_COUNT`.
+pub const CAUSE_COUNT: usize = 16;
+/// `BEE_SCANNED_MAX`.
+pub const SCANNED_MAX: usize = 32;
+
+pub const KIND_EXEC: u16 = 1;
+pub const KIND_FORK: u16 = 2;
+pub const KIND_EXIT: u16 = 3;
+pub const KIND_OPEN: u16 = 4;
+pub const KIND_CREATE: u16 = 5;
+pub const KIND_DELETE: u16 = 6;
+pub const KIND_RENAME: u16 = 7;
+pub const KIND_LINK: u16 = 8;
+pub const KIND_SYMLINK: u16 = 9;
+pub const KIND_CHMOD: u16 = 10;
+pub const KIND_CHOWN: u16 = 11;
+pub const KIND_TRUNCATE: u16 = 12;
+pub const KIND_MKNOD: u16 = 13;
+pub const KIND_IDENTITY: u16 = 14;
+pub const KIND_CGROUP: u16 = 15;
+
+/// The scanner's note on a directory: its mount is complete (`BEE_WATCH_MOUNT`).
+pub const WATCH_MOUNT: u64 = 4;
+/// Every open is watched (`BEE_WATCH_ANY`).
+pub const WATCH_ANY: u8 = 1;
+
+/// A cause a record can end with in the kernel: column, name, and whether the
+/// event is lost by it.
+pub const CAUSES: &[(usize, &str, bool)] = &[
+    (0, "submitted", false),
+    (1, "ring_full", true),
+    (2, "rate_limit", true),
+    (3, "no_scratch", true),
+    (4, "unreadable", true),
+    (5, "too_long", true),
+    (6, "map_full", false),
+    (7, "self", false),
+    (8, "demoted", false),
+];
+
+macro_rules! plain {
+    ($($name:ident = $size:literal),+ $(,)?) => {
+        $(
+            const _: () = assert!(std::mem::size_of::<$name>() == $size);
+            // SAFETY: integers and byte arrays only, repr(C), no implicit padding
+            // (wire.h is compiled so, and the size above leaves no room for any);
+            // every bit pattern is a value.
+            unsafe impl plain::Plain for $name {}
+        )+
+    };
+}
+
+plain! {
+    bee_header = 104,
+    bee_exec = 128,
+    bee_process = 112,
+    bee_file = 160,
+    bee_cgroup = 120,
+    bee_rule_key = 16,
+    bee_inode_key = 16,
+    bee_device_key = 16,
+}
+
+/// The bytes of a map key.
+pub fn bytes<T: plain::Plain>(value: &T) -> &[u8] {
+    // SAFETY: Plain types have no padding, so all their bytes are initialised.
+    unsafe { plain::as_bytes(value) }
+}

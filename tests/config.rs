@@ -1,0 +1,647 @@
+//! The configuration: what is shipped is what is documented is what holds;
+//! every mistake is found, placed and answered; no text makes it panic.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use bee_trace::config::{
+    ALWAYS_WRITTEN, Config, Document, Kind, Loaded, MAX_DOCUMENT, MAX_ENTRIES, OPTIONS, Origin, Preset,
+    Source, load, read, reference, restart_needed, show,
+};
+use bee_trace::error::ExitStatus;
+use bee_trace::event::{ACTIONS, Action};
+use bee_trace::watch::{Pattern, PatternSet, env_matches};
+
+const SHIPPED: &str = include_str!("../config/bee-traced.toml");
+
+fn document(name: &str, text: &str) -> Document {
+    Document { name: name.into(), text: text.into() }
+}
+
+fn loaded(texts: &[&str]) -> Loaded {
+    let names = ["main.toml", "10.toml", "20.toml"];
+    let documents: Vec<Document> = names.iter().zip(texts).map(|(name, text)| document(name, text)).collect();
+    load(&documents).unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let problems = load(&[document("c.toml", text)]).err().unwrap_or_else(|| panic!("accepted: {text}"));
+    problems.iter().map(ToString::to_string).collect()
+}
+
+fn texts(patterns: &[Pattern]) -> Vec<&str> {
+    patterns.iter().map(Pattern::text).collect()
+}
+
+#[test]
+fn the_shipped_file_gives_the_defaults() {
+    assert_eq!(loaded(&[SHIPPED]).config, Config::default());
+    assert_eq!(load(&[]).unwrap().config, Config::default());
+}
+
+#[test]
+fn no_default_is_lost_on_the_way_into_the_configuration() {
+    let config = Config::default();
+    let preset = |key: &str| match OPTIONS.iter().find(|option| option.key == key).unwrap().default {
+        Preset::List(list) => list.to_vec(),
+        _ => panic!("{key} is no list"),
+    };
+    assert_eq!(texts(&config.file.watch), preset("file.watch"));
+    assert_eq!(texts(&config.file.watch_write), preset("file.watch_write"));
+    assert_eq!(texts(&config.file.ignore), preset("file.ignore"));
+    assert!(config.exclude.len() > 20);
+    for exclude in &config.exclude {
+        assert!(exclude.exe.is_some() && !exclude.paths.is_empty(), "{exclude:?}");
+    }
+    assert_eq!(config.output.actions, ACTIONS.iter().map(|facts| facts.action).collect::<Vec<_>>());
+    assert!(config.sensors.process && config.sensors.file);
+    assert_eq!((config.limits.alert_ring_kib, config.limits.bulk_ring_kib), (512, 512));
+    assert_eq!((config.limits.inodes, config.limits.processes, config.limits.queue_kib), (16384, 8192, 1024));
+    assert_eq!(
+        (config.limits.alerts_per_second, config.limits.alert_burst, config.limits.events_per_second),
+        (100, 200, 0)
+    );
+    assert_eq!((config.output.rotate_mib, config.output.rotate_keep, &config.output.file), (16, 4, &None));
+    assert_eq!((config.host.proc, config.host.sys), (PathBuf::from("/proc"), PathBuf::from("/sys")));
+    assert_eq!((config.host.cgroup, config.host.user), (None, "bee-trace".into()));
+}
+
+/// The comment directly above `key = ` in `[section]` of the shipped file, as one line.
+fn shipped_comment(section: &str, name: &str) -> Option<String> {
+    let (mut here, mut comment) = (String::new(), Vec::new());
+    for line in SHIPPED.lines() {
+        if let Some(title) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            here = title.to_owned();
+        } else if here == section && line.starts_with(&format!("{name} = ")) {
+            return Some(comment.join(" "));
+        }
+        match line.strip_prefix("# ") {
+            Some(text) => comment.push(text),
+            None => comment.clear(),
+        }
+    }
+    None
+}
+
+#[test]
+fn every_option_is_explained_in_the_shipped_file() {
+    for option in OPTIONS {
+        let comment = shipped_comment(option.section(), option.name())
+            .unwrap_or_else(|| panic!("{} is not in the shipped file", option.key));
+        assert!(comment.starts_with(option.doc), "{}: {comment}\nwanted: {}", option.key, option.doc);
+        let words = option.kind.words();
+        assert!(comment.to_lowercase().contains(&words.to_lowercase()), "{}: {comment}\n{words}", option.key);
+        assert_eq!(comment.ends_with("Needs a restart."), option.restart, "{}", option.key);
+        assert!(!option.appends || matches!(option.kind, Kind::List(_)), "{}", option.key);
+    }
+}
+
+#[test]
+fn the_reference_in_the_documentation_is_this_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once("<!-- begin generated -->\n").unwrap();
+    let (there, after) = rest.split_once("<!-- end generated -->").unwrap();
+    if std::env::var_os("BLESS").is_some() {
+        let new = format!("{before}<!-- begin generated -->\n{}<!-- end generated -->{after}", reference());
+        std::fs::write(&path, new).unwrap();
+        return;
+    }
+    assert_eq!(there, reference(), "run the tests once with BLESS=1");
+}
+
+#[test]
+fn each_mistake_is_placed_and_answered() {
+    for (text, wanted) in [
+        (
+            "[limits]\nalert_ring_kb = 5",
+            "c.toml:2:1: limits.alert_ring_kb: unknown key; did you mean `alert_ring_kib`?",
+        ),
+        ("[limits]\nwatch = []", "c.toml:2:1: limits.watch: unknown key here; it belongs in `[file]`"),
+        ("[host]\nzzz = 1", "c.toml:2:1: host.zzz: unknown key; `[host]` has proc, sys, cgroup, user"),
+        ("[limit]\ninodes = 5", "c.toml:1:2: limit: unknown; did you mean `limits`?"),
+        ("inodes = 500", "c.toml:1:1: inodes: must stand in a section; write `[limits]` above it"),
+        (
+            "inherits = \"x\"",
+            "c.toml:1:1: inherits: unknown; the sections are sensors, process, file, limits, output, host, exclude",
+        ),
+        ("limits = 5", "c.toml:1:1: limits: is a whole number; write `[limits]` and its keys below it"),
+        (
+            "[limits]\ninodes = 5",
+            "c.toml:2:10: limits.inodes: 5 is out of range; write a whole number from 256 to 1048576",
+        ),
+        (
+            "[limits]\ninodes = -5",
+            "c.toml:2:10: limits.inodes: -5 is out of range; write a whole number from 256 to 1048576",
+        ),
+        (
+            "[limits]\ninodes = 0x1",
+            "c.toml:2:10: limits.inodes: 0x1 is out of range; write a whole number from 256 to 1048576",
+        ),
+        (
+            "[limits]\ninodes = 99999999999999999999",
+            "c.toml:2:10: limits.inodes: 99999999999999999999 is out of range; write a whole number from 256 to 1048576",
+        ),
+        (
+            "[limits]\ninodes = \"500\"",
+            "c.toml:2:10: limits.inodes: is a string; write a whole number from 256 to 1048576",
+        ),
+        (
+            "[limits]\ninodes = 500.0",
+            "c.toml:2:10: limits.inodes: is a number with a fraction; write a whole number from 256 to 1048576",
+        ),
+        ("[sensors]\nfile = 1", "c.toml:2:8: sensors.file: is a whole number; write `true` or `false`"),
+        (
+            "[output]\nformat = \"csv\"",
+            "c.toml:2:10: output.format: \"csv\" is no format; write \"json\" or \"pretty\"",
+        ),
+        (
+            "[output]\nformat = []",
+            "c.toml:2:10: output.format: is a list; write a string: \"json\" or \"pretty\"",
+        ),
+        (
+            "[output]\nactions = [\"opne\"]",
+            "c.toml:2:12: output.actions: \"opne\" is no action; did you mean \"open\"?",
+        ),
+        (
+            "[output]\nfile = \"x.log\"",
+            "c.toml:2:8: output.file: \"x.log\" is not absolute; write the path from the root, beginning with `/`",
+        ),
+        (
+            "[host]\nuser = \"root\"",
+            "c.toml:2:8: host.user: \"root\" is who the daemon must stop being; name a user without privileges",
+        ),
+        (
+            "[file]\nwatch = [\n  \"/ok\",\n  \"\u{e9}/b\",\n]",
+            "c.toml:4:3: file.watch: \"\u{e9}/b\" is relative to nothing; write `/\u{e9}/b` from the root, or `~/\u{e9}/b` for any depth",
+        ),
+        (
+            "[file]\nwatch_add = [5]",
+            "c.toml:2:14: file.watch_add: is a whole number; write a string: a file pattern such as \"/etc/shadow\", \"~/.ssh/*\" or \"*.key\"",
+        ),
+        (
+            "[file]\nwatch = \"/x\"",
+            "c.toml:2:9: file.watch: is a string; write a list of strings, each a file pattern such as \"/etc/shadow\", \"~/.ssh/*\" or \"*.key\"",
+        ),
+        (
+            "[file]\nscan_skip_add = []",
+            "c.toml:2:1: file.scan_skip_add: unknown key; did you mean `scan_skip`?",
+        ),
+        (
+            "[process]\nsecret_env_patterns = [\"*\"]",
+            "c.toml:2:24: process.secret_env_patterns: \"*\" matches every variable; name a part of it, such as `*TOKEN*`",
+        ),
+        (
+            "[[exclude]]\ncomm = \"sshd\"",
+            "c.toml:2:1: exclude.comm: is refused: a process can give itself any name; write `exe` or `unit`",
+        ),
+        ("[[exclude]]\npath = [\"/x\"]", "c.toml:2:1: exclude.path: unknown key; did you mean `paths`?"),
+        (
+            "[[exclude]]\nexe = \"sshd\"",
+            "c.toml:2:7: exclude.exe: \"sshd\" is not absolute; write the path from the root, beginning with `/`",
+        ),
+        (
+            "[[exclude]]\nunit = \"cron\"",
+            "c.toml:2:8: exclude.unit: \"cron\" lacks the unit's type; write \"cron.service\"",
+        ),
+        (
+            "[[exclude]]\nunit = \"cron.service\"\npaths = []",
+            "c.toml:3:9: exclude.paths: is empty; name the files, or leave the key out to exclude all of them",
+        ),
+        (
+            "[[exclude]]\nunit = \"cron.service\"\npaths = [\"*\"]",
+            "c.toml:3:10: exclude.paths: \"*\" has nothing the kernel could test, so every open on the machine would have to be looked at; begin or end the name with fixed characters (`*.key`) or name a directory (`/srv/secrets/**`)",
+        ),
+        (
+            "[[exclude]]\npaths = [\"/x\"]",
+            "c.toml:1:1: exclude: names nobody; write `exe = \"/path\"` or `unit = \"name.service\"`",
+        ),
+        (
+            "[exclude]\nexe = \"/x\"",
+            "c.toml:1:2: exclude: is a table; write `[[exclude]]`, with two brackets, for each program or unit",
+        ),
+        (
+            "exclude = [1]",
+            "c.toml:1:12: exclude: is a whole number; write `[[exclude]]`, with two brackets, for each program or unit",
+        ),
+    ] {
+        assert_eq!(problems(text), [wanted], "{text}");
+    }
+}
+
+#[test]
+fn text_that_is_not_toml_is_placed_and_the_rest_still_judged() {
+    let text = "[limits]\ninodes = = 5\nqueue_kib = 1\n[file\nwatch = [\"a/b\"]\n[host]\nuser = \"root\"\n";
+    let places: Vec<String> = load(&[document("c.toml", text)])
+        .unwrap_err()
+        .iter()
+        .map(|one| {
+            format!("{}:{} {}{}", one.line, one.column, one.key, one.message.split(':').next().unwrap())
+        })
+        .collect();
+    let wanted = [
+        "2:10 not valid TOML",
+        "3:13 limits.queue_kib1 is out of range; write a whole number from 16 to 1048576",
+        "4:6 not valid TOML",
+        "7:8 host.user\"root\" is who the daemon must stop being; name a user without privileges",
+    ];
+    assert_eq!(places, wanted);
+    let found = problems("[limits]\ninodes = 500\ninodes = 600\n");
+    assert!(found.len() == 1 && found[0].contains("duplicate"), "{found:#?}");
+}
+
+#[test]
+fn all_mistakes_of_all_documents_come_at_once_and_in_order() {
+    let documents = [
+        document("a", "[limits]\nqueue_kib = 1\nalert_burst = 0\n[sensors]\nfiel = true\n"),
+        document("b", ""),
+        document("c", "[file]\nwatch = [\"a/b\", \"/ok\", \"**\"]\n"),
+    ];
+    let found = load(&documents).unwrap_err();
+    let places: Vec<(&str, usize, usize)> =
+        found.iter().map(|one| (one.document.as_str(), one.line, one.column)).collect();
+    assert_eq!(places, [("a", 2, 13), ("a", 3, 15), ("a", 5, 1), ("c", 2, 10), ("c", 2, 24)]);
+}
+
+#[test]
+fn a_message_holds_nothing_a_terminal_would_obey() {
+    for text in [
+        "[file]\nwatch = [\"a/\\u001b[2J\"]",
+        "\"\\u001b[2J\" = 1",
+        "[limits]\n\"\\u001b[2J\" = 1",
+        "[[exclude]]\n\"\\u001b[2J\" = 1",
+        "[output]\nformat = \"\\u001b[2J\"",
+        "[[exclude]]\nunit = \"\\u001b[2J\"",
+        "[output]\nactions = [\"\\u009b2J\"]",
+    ] {
+        for message in problems(text) {
+            assert!(!message.chars().any(char::is_control), "{message:?}");
+        }
+    }
+    let long = format!("[output]\nformat = \"{}\"", "x".repeat(5000));
+    assert!(problems(&long)[0].len() < 300);
+}
+
+#[test]
+fn later_documents_replace_and_add_lists_append() {
+    let all = loaded(&[
+        "[file]\nwatch = [\"/a\"]\nignore_add = [\"/i\"]\n[limits]\ninodes = 1000\n",
+        "[file]\nwatch_add = [\"/b\", \"/a\"]\n[limits]\ninodes = 2000\n",
+        "[file]\nwatch_add = [\"/c\"]\nwatch_write = [\"/w\"]\nwatch_write_add = [\"/v\"]\n",
+    ]);
+    assert_eq!(texts(&all.config.file.watch), ["/a", "/b", "/c"]);
+    assert_eq!(texts(&all.config.file.watch_write), ["/w", "/v"]);
+    assert_eq!(all.config.limits.inodes, 2000);
+    let ignore = texts(&all.config.file.ignore);
+    assert_eq!(ignore.last(), Some(&"/i"));
+    assert_eq!(ignore.len(), Config::default().file.ignore.len() + 1);
+    let origin = |key: &str| all.origins[key].iter().map(Origin::to_string).collect::<Vec<_>>().join(" + ");
+    assert_eq!(origin("file.watch"), "main.toml:2 + 10.toml:2 + 20.toml:2");
+    assert_eq!(origin("file.watch_write"), "20.toml:3 + 20.toml:4");
+    assert_eq!(origin("file.ignore"), "default + main.toml:3");
+    assert_eq!(origin("limits.inodes"), "10.toml:4");
+    assert_eq!(origin("limits.queue_kib"), "default");
+}
+
+#[test]
+fn excludes_of_the_main_file_replace_the_built_in_ones_and_those_of_drop_ins_add() {
+    let built_in = Config::default().exclude.len();
+    let one = "[[exclude]]\nexe = \"/usr/bin/x\"\n";
+    let two = "[[exclude]]\nunit = \"y.service\"\npaths = [\"/y\"]\n";
+    assert_eq!(loaded(&[""]).config.exclude.len(), built_in);
+    assert_eq!(loaded(&["", one]).config.exclude.len(), built_in + 1);
+    assert_eq!(loaded(&["exclude = []", ""]).config.exclude, []);
+    let all = loaded(&[one, two, one]);
+    assert_eq!(all.config.exclude.len(), 3);
+    assert_eq!(all.config.exclude[0].exe.as_deref(), Some(Path::new("/usr/bin/x")));
+    assert_eq!(all.config.exclude[1].unit.as_deref(), Some("y.service"));
+    assert_eq!(texts(&all.config.exclude[1].paths), ["/y"]);
+    assert_eq!(all.exclude_origins[1].to_string(), "10.toml:1");
+}
+
+#[test]
+fn what_is_shown_loads_to_the_same_and_says_where_it_came_from() {
+    for texts in [
+        &["", "", ""][..],
+        &[
+            "exclude = []\n[output]\nfile = \"/var/log/a \\\"b\\\".json\"\nformat = \"pretty\"\nactions = [\"open\"]",
+        ],
+        &[
+            "[file]\nwatch = ['/a\\*b', '/c[\"]d*']\nscan_skip = [\"/srv\"]\n[host]\ncgroup = \"/x\"",
+            "[[exclude]]\nunit = \"a.service\"",
+        ],
+    ] {
+        let first = loaded(texts);
+        let text = show(&first);
+        assert_eq!(loaded(&[&text]).config, first.config, "{text}");
+    }
+    let text = show(&loaded(&[
+        "[limits]\ninodes = 1000",
+        "[file]\nwatch_add = [\"/x\"]\n[[exclude]]\nexe = \"/x\"",
+    ]));
+    assert!(text.contains("\ninodes = 1000 # main.toml:2\n"), "{text}");
+    assert!(text.contains("\nqueue_kib = 1024 # default\n"), "{text}");
+    assert!(text.contains("\nwatch = [ # default + 10.toml:2\n"), "{text}");
+    assert!(text.ends_with("\n[[exclude]] # 10.toml:3\nexe = \"/x\"\n"), "{text}");
+    // A file's name cannot leave the comment.
+    let evil = load(&[document("a\n[limits]", "[limits]\ninodes = 1000")]).unwrap();
+    assert_eq!(loaded(&[&show(&evil)]).config, evil.config);
+}
+
+#[test]
+fn actions_always_hold_those_that_are_always_written() {
+    let only = loaded(&["[output]\nactions = [\"open\", \"exec\", \"loss\"]"]).config.output.actions;
+    assert_eq!(only, [Action::Exec, Action::Open, Action::Loss, Action::Start, Action::Stop]);
+    assert_eq!(loaded(&["[output]\nactions = []"]).config.output.actions, ALWAYS_WRITTEN);
+}
+
+/// For every option another value than its default.
+fn another(kind: Kind, default: Preset) -> &'static str {
+    match (kind, default) {
+        (Kind::Bool, Preset::Bool(yes)) => {
+            if yes {
+                "false"
+            } else {
+                "true"
+            }
+        }
+        (Kind::Integer { .. }, _) => "777",
+        (Kind::Text(_), Preset::Text("json")) => "\"pretty\"",
+        (Kind::Text(_), Preset::Text("bee-trace")) => "\"somebody\"",
+        (Kind::Text(_), _) => "\"/elsewhere\"",
+        (Kind::List(shape), _) if shape.check("open").is_ok() && shape.check("/x").is_err() => "[\"open\"]",
+        (Kind::List(shape), _) if shape.check("/x").is_ok() => "[\"/x\"]",
+        _ => "[\"X\"]",
+    }
+}
+
+#[test]
+fn every_option_reaches_its_own_field_and_names_a_restart_where_one_is_needed() {
+    let old = Config::default();
+    for option in OPTIONS {
+        let value = another(option.kind, option.default);
+        let new = loaded(&[&format!("[{}]\n{} = {value}\n", option.section(), option.name())]);
+        assert_ne!(new.config, old, "{} = {value} changed nothing", option.key);
+        let wanted: &[&str] = if option.restart { &[option.key] } else { &[] };
+        assert_eq!(restart_needed(&old, &new.config), wanted, "{}", option.key);
+        // Put back, nothing else may have changed.
+        let text = show(&new);
+        let changed = text.lines().filter(|line| line.ends_with("# main.toml:2")).count();
+        assert_eq!(changed, 1, "{text}");
+        let back = show(&load(&[]).unwrap());
+        let differing = strip(&text).iter().zip(strip(&back)).filter(|(one, other)| *one != other).count();
+        assert_eq!(differing, 1, "{}", option.key);
+    }
+}
+
+/// Each assignment without its origin, lists on one line.
+fn strip(text: &str) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let bare = line.split(" # ").next().unwrap();
+        if line.starts_with("    ") || line == "]" {
+            out.last_mut().unwrap().push_str(bare);
+        } else {
+            out.push(bare.to_owned());
+        }
+    }
+    out
+}
+
+#[test]
+fn lists_and_excludes_have_a_limit() {
+    let many: String = (0..=MAX_ENTRIES).map(|n| format!("\"/x/{n}\",")).collect();
+    assert!(problems(&format!("[file]\nwatch = [{many}]"))[0].contains("at most 2048"));
+    let half: String = (0..1500).map(|n| format!("\"/y/{n}\",")).collect();
+    let texts = format!("[file]\nwatch = [{half}]");
+    let more = texts.replace("/y/", "/z/").replace("watch =", "watch_add =");
+    assert_eq!(load(&[document("a", &texts), document("b", &more)]).unwrap_err()[0].document, "b");
+    assert!(problems(&"[[exclude]]\nexe = \"/x\"\n".repeat(257))[0].contains("more than 256"));
+    assert!(problems(&"#".repeat(MAX_DOCUMENT + 1))[0].contains("1 MiB"));
+}
+
+fn first(patterns: &[Pattern], path: &str) -> Option<String> {
+    PatternSet::new(patterns).first_match(path.as_bytes()).map(|index| patterns[index].text().to_owned())
+}
+
+#[test]
+fn the_default_lists_watch_secrets_and_leave_the_public_alone() {
+    let file = Config::default().file;
+    let watched = |path: &str| first(&file.watch, path).filter(|_| first(&file.ignore, path).is_none());
+    for path in [
+        "/root/.ssh/id_ed25519",
+        "/home/a/.ssh/id_rsa",
+        "/home/a/.ssh/config",
+        "/home/a/.ssh/work",
+        "/backup/2024/home/a/.ssh/id_rsa",
+        "/tmp/id_ecdsa",
+        "/etc/ssh/ssh_host_ed25519_key",
+        "/etc/ssl/private/a/b.pem",
+        "/etc/letsencrypt/archive/example.org/privkey1.pem",
+        "/srv/app/server.key",
+        "/srv/app/tls-key.pem",
+        "/etc/shadow",
+        "/etc/shadow-",
+        "/etc/gshadow",
+        "/etc/sudoers",
+        "/etc/sudoers.d/90-admin",
+        "/srv/app/.env",
+        "/srv/app/.env.production",
+        "/home/a/.aws/credentials",
+        "/home/a/.config/gcloud/credentials.db",
+        "/root/.docker/config.json",
+        "/root/.kube/config",
+        "/run/secrets/kubernetes.io/serviceaccount/..2024_01_01/token",
+        "/home/a/.git-credentials",
+        "/home/a/.netrc",
+        "/home/a/.npmrc",
+        "/home/a/.pypirc",
+        "/home/a/.cargo/credentials.toml",
+        "/home/a/.vault-token",
+        "/home/a/.password-store/mail/work.gpg",
+        "/home/a/all.kdbx",
+        "/home/a/.gnupg/private-keys-v1.d/0A.key",
+        "/home/a/.mozilla/firefox/x.default/key4.db",
+        "/home/a/.config/chromium/Default/Network/Cookies",
+        "/dev/mem",
+        "/proc/kcore",
+    ] {
+        assert!(watched(path).is_some(), "{path} is not watched");
+    }
+    for path in [
+        "/home/a/.ssh/id_rsa.pub",
+        "/home/a/.ssh/known_hosts",
+        "/home/a/.ssh/known_hosts.old",
+        "/etc/ssh/ssh_host_ed25519_key.pub",
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/ssl/certs/ca.pem",
+        "/usr/share/dns/root.key",
+        "/etc/passwd",
+        "/etc/group",
+        "/srv/app/.env.example",
+        "/home/a/src/keys.rs",
+        "/home/a/.bash_history",
+        "/usr/lib/x86_64-linux-gnu/libc.so.6",
+        "/dev/null",
+    ] {
+        assert_eq!(watched(path), None, "{path}");
+    }
+    for path in [
+        "/etc/passwd",
+        "/etc/ld.so.preload",
+        "/home/a/.ssh/authorized_keys",
+        "/etc/pam.d/sshd",
+        "/var/spool/cron/crontabs/root",
+        "/etc/systemd/system/multi-user.target.wants/x.service",
+        "/etc/bee-traced/config.d/10.toml",
+    ] {
+        assert!(first(&file.watch_write, path).is_some(), "{path}");
+        assert_eq!(first(&file.ignore, path), None, "{path}");
+    }
+    let secrets = Config::default().process.secret_env_patterns;
+    for name in
+        ["GITHUB_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD", "OPENAI_API_KEY"]
+    {
+        assert!(env_matches(&secrets, name.as_bytes()), "{name}");
+    }
+    for name in ["PATH", "HOME", "LANG", "SSH_AUTH_SOCK", "KEYBOARD", "XAUTHORITY"] {
+        assert!(!env_matches(&secrets, name.as_bytes()), "{name}");
+    }
+}
+
+/// A directory of this test's own, gone when it ends.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("bee-config-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(path.join("config.d")).unwrap();
+        Self(path)
+    }
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn drop_ins_are_read_in_the_order_of_their_names() {
+    let scratch = Scratch::new("order");
+    let main = scratch.write("config.toml", "[limits]\ninodes = 1000\n");
+    scratch.write("config.d/20-b.toml", "[limits]\ninodes = 3000\n");
+    scratch.write("config.d/10-a.toml", "[limits]\ninodes = 2000\nqueue_kib = 64\n");
+    scratch.write("config.d/30-c.toml~", "not toml");
+    scratch.write("config.d/.40-d.toml", "not toml");
+    let documents = read(&main).unwrap();
+    let names: Vec<String> = documents.iter().map(|one| one.name.clone()).collect();
+    let shown = |name: &str| scratch.0.join(name).display().to_string();
+    assert_eq!(names, [shown("config.toml"), shown("config.d/10-a.toml"), shown("config.d/20-b.toml")]);
+    let config = load(&documents).unwrap().config;
+    assert_eq!((config.limits.inodes, config.limits.queue_kib), (3000, 64));
+    // The same file again, by the directory that was kept open.
+    let source = Source::open(&main).unwrap();
+    scratch.write("config.d/99.toml", "[limits]\ninodes = 4000\n");
+    assert_eq!(load(&source.read().unwrap()).unwrap().config.limits.inodes, 4000);
+    std::fs::remove_dir_all(scratch.0.join("config.d")).unwrap();
+    assert_eq!(source.read().unwrap().len(), 1);
+}
+
+#[test]
+fn a_file_that_cannot_be_meant_is_refused_in_words() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new("refused");
+    let refused = |path: &Path, word: &str| {
+        let error = read(path).unwrap_err();
+        assert_eq!(error.status, ExitStatus::Config);
+        assert!(error.to_string().contains(word), "{error}");
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    };
+    refused(&scratch.0.join("none.toml"), "does not exist");
+    refused(&scratch.0.join("none/none.toml"), "does not exist");
+    refused(Path::new("/"), "is no file");
+    refused(&scratch.0, "not a regular file");
+    refused(&scratch.write("long.toml", vec![b'#'; MAX_DOCUMENT + 1]), "longer than 1 MiB");
+    refused(&scratch.write("latin.toml", b"a = 1\n# caf\xe9\n"), "not UTF-8 (line 2)");
+    let fifo = scratch.0.join("fifo.toml");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    refused(&fifo, "not a regular file");
+    let open = scratch.write("open.toml", "");
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o666)).unwrap();
+    refused(&open, "chmod o-w");
+    // A mistake in a drop-in names the drop-in.
+    let good = scratch.write("good.toml", "");
+    let bad = scratch.write("config.d/bad.toml", b"\xff");
+    assert!(read(&good).unwrap_err().to_string().contains(&bad.display().to_string()));
+}
+
+#[test]
+fn no_text_makes_it_panic() {
+    let seeds = [
+        SHIPPED.as_bytes(),
+        b"[[exclude]]\nexe = '/x'\n[file]\nwatch_add = ['~/[a-z]*\\\\x']\n",
+        b"a.b.c = {d = [1e9, 1979-05-27]}",
+    ];
+    let splices: [&[u8]; 14] = [
+        b"[",
+        b"]",
+        b"\"",
+        b"'''",
+        b"\"\"\"",
+        b"=",
+        b".",
+        b"{",
+        b"}",
+        b"\\u0000",
+        b"\xc3\xa9",
+        b"\xef\xbb\xbf",
+        b"\n[[exclude]]\n",
+        b"9999999999",
+    ];
+    let mut state = 0x5eed_0005_u64;
+    let mut below = |limit: usize| {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        usize::try_from(state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap() % limit
+    };
+    let (mut good, mut bad) = (0, 0);
+    for round in 0..1500 {
+        let mut text = seeds[round % seeds.len()].to_vec();
+        // A piece of the shipped file is enough, and keeps the test short.
+        let from = below(text.len());
+        text = text[from..text.len().min(from + 1200)].to_vec();
+        for _ in 0..below(5) {
+            let at = below(text.len() + 1);
+            match below(4) {
+                0 => text.truncate(at),
+                1 => text.splice(at..at, splices[below(splices.len())].iter().copied()).for_each(drop),
+                2 => text.splice(at..text.len().min(at + below(9)), []).for_each(drop),
+                _ => text.splice(at..at, [u8::try_from(below(256)).unwrap()]).for_each(drop),
+            }
+        }
+        match load(&[document("fuzz", &String::from_utf8_lossy(&text))]) {
+            Ok(all) => {
+                good += 1;
+                assert_eq!(loaded(&[&show(&all)]).config, all.config);
+            }
+            Err(problems) => {
+                bad += 1;
+                assert!(problems.iter().all(|one| one.line > 0 && one.column > 0 && !one.message.is_empty()));
+            }
+        }
+    }
+    assert!(good > 20 && bad > 500, "{good} {bad}");
+    for deep in ["[", "{a=", "a.", "[[", "\"", "[a."] {
+        let _ = load(&[document("deep", &deep.repeat(20_000))]);
+        let _ = load(&[document("deep", &format!("a = {}", deep.repeat(20_000)))]);
+    }
+}

@@ -1,0 +1,8 @@
+//! The sinks from outside: every event becomes one valid line, and the counters
+//! say exactly what became of it.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+
+mod common;
+mod file;
+mod queue;
+mod render;
