@@ -12,37 +12,45 @@ skipped=0
 # Prints as it goes, keeps a copy to count in.
 run() { "$@" 2>&1 | tee -a "$log" || status=1; }
 
-# The root tests are one program. It is built by who calls us and only run as
-# root, so that no file under target/ ends up owned by root.
+# The root tests are programs of their own (test = false in Cargo.toml). They are
+# built by who calls us and only run as root, so that no file under target/ ends
+# up owned by root.
 root_tests() {
-  local binary sudo=()
-  binary=$("$cargo" test --locked --no-run --test e2e 2>&1 | tee /dev/stderr |
-    sed -n 's/^ *Executable tests\/e2e\/main.rs (\(.*\))$/\1/p') || { status=1; return; }
-  [ -x "$binary" ] || { echo 'test: the root tests were not built' >&2; status=1; return; }
-  make --no-print-directory -s -C tests/triggers OUT="$(dirname "$(dirname "$(dirname "$(realpath "$binary")")")")/triggers" || { status=1; return; }
+  local names=("$@") binaries binary target sudo=() why= count
+  shift $#
+  if [ "$group" = slow ]; then set -- --ignored; fi
+  mapfile -t binaries < <("$cargo" test --locked --no-run "${names[@]/#/--test=}" 2>&1 | tee /dev/stderr |
+    sed -n 's/^ *Executable tests\/.* (\(.*\))$/\1/p')
+  if [ "${#binaries[@]}" -ne "${#names[@]}" ]; then
+    echo 'test: the root tests were not built' >&2
+    status=1
+    return
+  fi
+  target=$(dirname "$(dirname "$(dirname "$(realpath "${binaries[0]}")")")")
+  make --no-print-directory -s -C tests/triggers OUT="$target/triggers" || { status=1; return; }
   if [ "$(id -u)" -ne 0 ]; then
-    local why=
     if ! command -v sudo >/dev/null; then why='not root, and no sudo'
     elif ! sudo -n true 2>/dev/null && ! { [ -t 0 ] && sudo -v; }; then why='not root, and sudo did not let us'
     fi
+    sudo=(sudo --preserve-env=RUST_BACKTRACE,CI,LLVM_PROFILE_FILE)
+  fi
+  for binary in "${binaries[@]}"; do
     if [ -n "$why" ]; then
-      local count
       count=$("$binary" --list "$@" | grep -c ': test$' || true)
       echo "skipped: $count root tests: $why"
       skipped=$((skipped + count))
-      return
+    else
+      run "${sudo[@]}" "$binary" --test-threads=1 "$@"
     fi
-    sudo=(sudo --preserve-env=RUST_BACKTRACE,CI,LLVM_PROFILE_FILE)
-  fi
-  run "${sudo[@]}" "$binary" --test-threads=1 "$@"
+  done
 }
 
 for group in "$@"; do
   printf '\n== %s tests ==\n' "$group"
   case $group in
     unit) run "$cargo" test --locked --no-fail-fast ;;
-    root) root_tests ;;
-    slow) root_tests --ignored ;;
+    root) root_tests privilege_root e2e ;;
+    slow) root_tests e2e ;;
     *) echo "test: no group called $group" >&2; exit 64 ;;
   esac
 done

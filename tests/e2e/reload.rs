@@ -18,7 +18,7 @@ fn root_a_reload_watches_new_files_in_directories_of_root() {
     let before =
         fixture.trigger("open", Abi::Native).args(["openat", "r", "5"]).args([&closed]).run().all_well(5);
 
-    fixture.set_drop_in(&format!("[file]\nwatch = [\"{}\"]\n", closed.display()));
+    fixture.set_drop_in(&format!("[file]\nwatch_add = [\"{}\"]\n", closed.display()));
     daemon.signal(Signal::SIGHUP);
     // By identity: only a scanner that may go where the daemon may not can have learned it.
     daemon.wait_scanned(&alias);
@@ -77,7 +77,7 @@ fn root_a_wrong_configuration_keeps_the_old_one() {
     let ran = fixture.trigger("open", Abi::Native).args(["openat", "r", "5"]).args([&path]).run().all_well(5);
     // And a right one is taken afterwards.
     let extra = fixture.write("extra.csv", "x");
-    fixture.set_drop_in(&format!("[file]\nwatch = [\"{}\"]\n", extra.display()));
+    fixture.set_drop_in(&format!("[file]\nwatch_add = [\"{}\"]\n", extra.display()));
     daemon.signal(Signal::SIGHUP);
     let alias = fixture.dir.join("alias-of-extra");
     fs::hard_link(&extra, &alias).unwrap();
