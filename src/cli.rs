@@ -1,1 +1,278 @@
-//! x
+//! The command lines of both programs. The man pages are made from these
+//! definitions too (`man.rs`), so a help text is written once, here.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::error::ExitStatus;
+
+/// Where the configuration is unless `--config` says otherwise.
+pub const CONFIG: &str = "/etc/bee-traced/config.toml";
+
+/// The exit statuses: number, word, meaning. Shown by `--help`, the man pages and the documentation.
+pub const EXIT_STATUS: &[(ExitStatus, &str)] = &[
+    (ExitStatus::Ok, "All went well."),
+    (
+        ExitStatus::Failure,
+        "Something failed; the message says what. For `bee-trace check`: a sensor is not at its best.",
+    ),
+    (ExitStatus::Usage, "The command line is wrong."),
+    (ExitStatus::Unavailable, "This kernel offers nothing that can be used."),
+    (ExitStatus::NotPermitted, "A privilege is missing; the message names it."),
+    (ExitStatus::Config, "The configuration is wrong; every mistake is named with its line."),
+];
+
+/// How well a sensor sees; the best that works is taken unless one is forced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Tier {
+    /// Raw tracepoints only; names as the caller gave them.
+    Portable,
+    /// Raw tracepoints and kernel types.
+    Tracepoint,
+    /// Probes on kernel functions and kernel types.
+    Kprobe,
+    /// Security hooks and trampolines.
+    Full,
+}
+
+impl Tier {
+    /// The word used everywhere.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Tracepoint => "tracepoint",
+            Self::Kprobe => "kprobe",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// A family of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Sensor {
+    /// Exec, fork and exit of processes.
+    Process,
+    /// Opens and name changes of watched files.
+    File,
+}
+
+impl Sensor {
+    /// The word used everywhere.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::File => "file",
+        }
+    }
+}
+
+/// What a line of output looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// One JSON object a line, with the names of the Elastic Common Schema.
+    Json,
+    /// For people, in colours where a terminal reads it.
+    Pretty,
+}
+
+/// Watches this machine from inside the kernel and reports who touches what it should not.
+///
+/// It reports programs that are executed and who opens, changes or renames watched files: private
+/// keys, password files, credentials. Everything is configured in one file; the options here are
+/// stronger than it.
+///
+/// It needs privilege only to load its eBPF programs. When they run it drops every capability,
+/// is no longer root, and says so before it reports itself ready.
+#[derive(Clone, Debug, Parser, PartialEq, Eq)]
+#[command(name = "bee-traced", version, after_help = exit_help())]
+pub struct Traced {
+    /// Read this configuration file instead of /etc/bee-traced/config.toml
+    ///
+    /// Drop-ins are read from the directory config.d beside it.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What a line of output looks like
+    #[arg(short, long, value_name = "FORMAT")]
+    pub output: Option<OutputFormat>,
+    /// Write to this file instead of standard output
+    ///
+    /// It is made readable by its owner only, and rotated as [output] of the configuration says.
+    #[arg(long, value_name = "FILE")]
+    pub output_file: Option<PathBuf>,
+    /// Run only these sensors, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub sensors: Option<Vec<Sensor>>,
+    /// Stop after this many seconds
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub duration: Option<u64>,
+    /// Use no better mechanism than that of this tier, to see what it costs
+    #[arg(long, value_name = "TIER")]
+    pub force_tier: Option<Tier>,
+    /// Check the configuration and exit
+    #[arg(long)]
+    pub check_config: bool,
+    /// Say more about what is done and why; twice for the kernel's own words
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Asks what this machine lets bee-traced see, and checks its configuration.
+///
+/// bee-traced takes, sensor by sensor, the best mechanism that works on the kernel it is started
+/// on. `bee-trace check` shows which that is, what is lost against the best there is, and why.
+#[derive(Clone, Debug, Parser, PartialEq, Eq)]
+#[command(name = "bee-trace", version, after_help = exit_help())]
+pub struct Trace {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands of `bee-trace`.
+#[derive(Clone, Debug, Subcommand, PartialEq, Eq)]
+pub enum Command {
+    /// Show what this kernel lets each sensor see, and what to do about the rest
+    ///
+    /// Every mechanism is tried by loading and attaching it for a moment, so this wants the
+    /// privileges of the daemon (run it with sudo). Nothing is left behind.
+    ///
+    /// Exits with 0 if all sensors are at their best, 1 if one is not, 69 if none can run.
+    Check {
+        /// Write one JSON object with stable keys, for programs
+        #[arg(long)]
+        json: bool,
+        /// Check the sensors that this configuration file switches on
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Check or show a configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Write the man pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// Where to
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+/// The commands of `bee-trace config`.
+#[derive(Clone, Debug, Subcommand, PartialEq, Eq)]
+pub enum ConfigCommand {
+    /// Say everything that is wrong with a configuration file and its drop-ins
+    ///
+    /// Exits with 0 if nothing is, 78 otherwise.
+    Check {
+        /// The configuration file
+        #[arg(value_name = "FILE", default_value = CONFIG)]
+        file: PathBuf,
+    },
+    /// Show a configuration as the daemon understands it: merged, with all defaults
+    Show {
+        /// The configuration file
+        #[arg(value_name = "FILE", default_value = CONFIG)]
+        file: PathBuf,
+    },
+}
+
+/// Parses a command line. Help and version go to standard output and end with
+/// [`ExitStatus::Ok`]; a mistake goes to standard error and ends with [`ExitStatus::Usage`].
+pub fn parse<C: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<C, ExitStatus> {
+    C::try_parse_from(arguments).map_err(|error| {
+        // Written by clap itself to the right stream. Where that is closed there is nobody to tell.
+        let _ = error.print();
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitStatus::Ok,
+            _ => ExitStatus::Usage,
+        }
+    })
+}
+
+fn exit_help() -> String {
+    let mut text = "Exit status:\n".to_owned();
+    for (status, meaning) in EXIT_STATUS {
+        text.push_str(&format!("  {:>2}  {meaning}\n", *status as u8));
+    }
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn traced(line: &str) -> Result<Traced, ExitStatus> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    fn trace(line: &str) -> Result<Command, ExitStatus> {
+        parse::<Trace>(line.split(' ').map(OsString::from)).map(|line| line.command)
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Traced::command().debug_assert();
+        Trace::command().debug_assert();
+    }
+
+    #[test]
+    fn the_daemons_options_are_understood() {
+        let line = traced(
+            "bee-traced --config /a --output json --output-file /b --sensors process,file \
+             --duration 5 --force-tier tracepoint --check-config -vv",
+        );
+        let wanted = Traced {
+            config: Some("/a".into()),
+            output: Some(OutputFormat::Json),
+            output_file: Some("/b".into()),
+            sensors: Some(vec![Sensor::Process, Sensor::File]),
+            duration: Some(5),
+            force_tier: Some(Tier::Tracepoint),
+            check_config: true,
+            verbose: 2,
+        };
+        assert_eq!(line, Ok(wanted));
+        assert!(
+            Tier::Portable < Tier::Tracepoint && Tier::Tracepoint < Tier::Kprobe && Tier::Kprobe < Tier::Full
+        );
+    }
+
+    #[test]
+    fn the_commands_are_understood() {
+        assert_eq!(trace("bee-trace check --json"), Ok(Command::Check { json: true, config: None }));
+        let check = |file: &str| Command::Config(ConfigCommand::Check { file: file.into() });
+        assert_eq!(trace("bee-trace config check /a"), Ok(check("/a")));
+        assert_eq!(trace("bee-trace config check"), Ok(check(CONFIG)));
+        let show = Command::Config(ConfigCommand::Show { file: "/a".into() });
+        assert_eq!(trace("bee-trace config show /a"), Ok(show));
+    }
+
+    #[test]
+    fn mistakes_end_with_64_and_help_with_0() {
+        for line in [
+            "bee-traced --no-such",
+            "bee-traced extra",
+            "bee-traced --duration 0",
+            "bee-traced --duration -1",
+            "bee-traced --sensors network",
+            "bee-traced --sensors process,,file",
+            "bee-traced --force-tier best",
+            "bee-traced --output xml",
+            "bee-traced --config",
+        ] {
+            assert_eq!(traced(line), Err(ExitStatus::Usage), "{line}");
+        }
+        assert_eq!(trace("bee-trace"), Err(ExitStatus::Usage));
+        assert_eq!(trace("bee-trace frob"), Err(ExitStatus::Usage));
+        for line in ["bee-traced --help", "bee-traced -h", "bee-traced --version"] {
+            assert_eq!(traced(line), Err(ExitStatus::Ok), "{line}");
+        }
+        assert_eq!(trace("bee-trace check --help"), Err(ExitStatus::Ok));
+    }
+}

@@ -28,6 +28,7 @@ pub mod pipeline;
 pub mod privilege;
 pub mod probe;
 pub mod ring;
+pub mod scanner;
 pub mod shared;
 pub mod sink;
 mod skel;

@@ -117,6 +117,8 @@ setting! {
     set_alert_burst = alert_burst;
     /// Hard limit; 0: none.
     set_events_per_second = events_per_second;
+    /// Nonzero: any renamed directory may bring watched names along.
+    set_every_directory = every_directory;
     /// Nonzero: collect names of environment variables.
     set_env_names = env_names;
 }

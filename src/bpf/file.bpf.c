@@ -24,6 +24,10 @@
 #define FMODE_PATH 0x4000
 #define FMODE_CREATED 0x100000
 
+#define O_ACCMODE 3
+#define O_WRONLY 1
+#define O_TRUNC 01000 /* the same on x86 and arm64 */
+
 #define S_IFMT 0170000
 #define S_IFDIR 0040000
 #define S_IFCHR 0020000
@@ -39,12 +43,29 @@ struct bee_act {
 	const struct bee_call *call;
 	long result;
 	__u16 hook;
+	__u8 index; /* enum bee_call_index */
 	bool compat;
 };
 
 static __always_inline __u64 bee_arg(const struct bee_act *act, __u8 number)
 {
 	return number == NO_ARG ? 0 : bee_argument(act->regs, act->compat, number);
+}
+
+/* What a refused open asked for, as f_mode says it of one that succeeded. */
+static __always_inline __u8 bee_wanted_access(const struct bee_act *act)
+{
+	__u64 flags = bee_arg(act, act->call->value);
+
+	if (act->index == CALL_CREAT)
+		return FMODE_WRITE;
+	/* struct open_how begins with the flags. */
+	if (act->index == CALL_OPENAT2 && bpf_probe_read_user(&flags, sizeof(flags), (void *)flags))
+		return 0;
+	if (flags & O_TRUNC)
+		flags |= O_WRONLY;
+	/* O_RDONLY 0, O_WRONLY 1, O_RDWR 2: one more is a bit for each. */
+	return ((flags & O_ACCMODE) + 1) & (FMODE_READ | FMODE_WRITE);
 }
 
 static __always_inline struct file *bee_descriptor_file(struct task_struct *task, __u32 descriptor)
@@ -85,6 +106,13 @@ static __always_inline struct bee_file *bee_file_record(const struct bee_act *ac
 	return record;
 }
 
+/* A device number as user space passes it (new_decode_dev of linux/kdev_t.h) to
+ * what the kernel keeps. */
+static __always_inline __u32 bee_decode_device(__u64 device)
+{
+	return (device & 0xfff00) << 12 | (device & 0xff) | (device >> 12 & 0xfff00);
+}
+
 static __always_inline void bee_file_values(const struct bee_act *act, struct bee_file *record, __u16 kind)
 {
 	__u64 value = bee_arg(act, act->call->value);
@@ -103,8 +131,8 @@ static __always_inline void bee_file_values(const struct bee_act *act, struct be
 		break;
 	case BEE_KIND_MKNOD:
 		record->mode = value;
-		/* What user space passes (new_decode_dev) to what the kernel keeps. */
-		record->node = (value_2 & 0xfff00) << 12 | (value_2 & 0xff) | (value_2 >> 12 & 0xfff00);
+		if (S_ISDEV(value))
+			record->node = bee_decode_device(value_2);
 		break;
 	}
 }
@@ -304,7 +332,8 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 	struct bee_given first = {}, second = {};
 	struct bee_file *record;
 	struct bee_state *shared;
-	__u32 mask, node = 0;
+	__u32 mask;
+	__u8 access = 0;
 
 	if (!buffer) {
 		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
@@ -333,19 +362,21 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 		}
 	}
 	mask = (first.mask | second.mask) & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
-	if (kind == BEE_KIND_RENAME && (first.mask | second.mask) & BEE_WATCH_ANCHOR)
+	if (kind == BEE_KIND_RENAME && ((first.mask | second.mask) & BEE_WATCH_ANCHOR || set->every_directory))
 		mask |= BEE_WATCH_ANCHOR;
 	if (kind == BEE_KIND_MKNOD) {
-		__u64 mode = bee_arg(act, act->call->value), device = bee_arg(act, act->call->value_2);
+		__u64 mode = bee_arg(act, act->call->value);
 
-		node = (device & 0xfff00) << 12 | (device & 0xff) | (device >> 12 & 0xfff00);
 		if (S_ISDEV(mode))
-			mask |= bee_device_mask(set, node, mode);
+			mask |= bee_device_mask(set, bee_decode_device(bee_arg(act, act->call->value_2)), mode);
 	}
 	if (!mask)
 		return 0;
-	if (kind == BEE_KIND_OPEN && !(mask & BEE_WATCH_ANY) && !(bee_arg(act, act->call->value) & 3))
-		return 0;
+	if (kind == BEE_KIND_OPEN) {
+		access = bee_wanted_access(act);
+		if (!(mask & BEE_WATCH_ANY) && !(access & FMODE_WRITE))
+			return 0;
+	}
 	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
 		bee_count(kind, BEE_CAUSE_SELF);
 		return 0;
@@ -359,6 +390,7 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 	}
 	record = bee_file_record(act, buffer, kind);
 	record->mask = mask;
+	record->access = access;
 	record->header.flags |= first.flags | second.flags;
 	bee_file_values(act, record, kind);
 	record->length[BEE_PART_NAME] = first.name_length;
@@ -391,6 +423,7 @@ static __always_inline int bee_sys_exit(struct pt_regs *regs, __u64 number, long
 	act.set = bee_settings();
 	if (!bee_active(act.set))
 		return 0;
+	act.index = index;
 	act.call = &bee_calls[index & (CALL_ROOM - 1)];
 
 	if (act.call->kind == BEE_KIND_OPEN && result >= 0)

@@ -14,7 +14,9 @@
 enum bee_call_index {
 	CALL_NONE,
 	CALL_OPEN,
-	CALL_OPENAT, /* openat2 too */
+	CALL_CREAT,
+	CALL_OPENAT,
+	CALL_OPENAT2,
 	CALL_BY_HANDLE,
 	CALL_UNLINK, /* rmdir too */
 	CALL_UNLINKAT,
@@ -57,7 +59,9 @@ struct bee_call {
 static const struct bee_call bee_calls[CALL_ROOM] = {
 	/*                     kind               fd      dir     name dir2    name2   value   value2 */
 	[CALL_OPEN] = { BEE_KIND_OPEN, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, NO_ARG },
+	[CALL_CREAT] = { BEE_KIND_OPEN, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG },
 	[CALL_OPENAT] = { BEE_KIND_OPEN, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, 3 },
+	[CALL_OPENAT2] = { BEE_KIND_OPEN, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, NO_ARG },
 	[CALL_BY_HANDLE] = { BEE_KIND_OPEN, NO_ARG, NO_ARG, NO_ARG, NO_ARG, NO_ARG, 2, NO_ARG },
 	[CALL_UNLINK] = { BEE_KIND_DELETE, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG },
 	[CALL_UNLINKAT] = { BEE_KIND_DELETE, NO_ARG, 0, 1, NO_ARG, NO_ARG, NO_ARG, NO_ARG },
@@ -97,7 +101,7 @@ static const __u8 bee_native_calls[BEE_SYSCALLS] = {
 	[77] = CALL_FTRUNCATE,
 	[82] = CALL_RENAME,
 	[84] = CALL_UNLINK, /* rmdir */
-	[85] = CALL_OPEN,   /* creat */
+	[85] = CALL_CREAT,
 	[86] = CALL_LINK,
 	[87] = CALL_UNLINK,
 	[88] = CALL_SYMLINK,
@@ -117,14 +121,14 @@ static const __u8 bee_native_calls[BEE_SYSCALLS] = {
 	[268] = CALL_FCHMODAT,
 	[304] = CALL_BY_HANDLE,
 	[316] = CALL_RENAMEAT, /* renameat2 */
-	[437] = CALL_OPENAT,   /* openat2 */
+	[437] = CALL_OPENAT2,
 	[452] = CALL_FCHMODAT, /* fchmodat2 */
 };
 
 /* arch/x86/entry/syscalls/syscall_32.tbl */
 static const __u8 bee_compat_calls[BEE_SYSCALLS] = {
 	[5] = CALL_OPEN,
-	[8] = CALL_OPEN, /* creat */
+	[8] = CALL_CREAT,
 	[9] = CALL_LINK,
 	[10] = CALL_UNLINK,
 	[14] = CALL_MKNOD,
@@ -153,7 +157,7 @@ static const __u8 bee_compat_calls[BEE_SYSCALLS] = {
 	[306] = CALL_FCHMODAT,
 	[342] = CALL_BY_HANDLE,
 	[353] = CALL_RENAMEAT, /* renameat2 */
-	[437] = CALL_OPENAT,   /* openat2 */
+	[437] = CALL_OPENAT2,
 	[452] = CALL_FCHMODAT, /* fchmodat2 */
 };
 
@@ -221,14 +225,14 @@ static const __u8 bee_native_calls[BEE_SYSCALLS] = {
 	[56] = CALL_OPENAT,
 	[265] = CALL_BY_HANDLE,
 	[276] = CALL_RENAMEAT, /* renameat2 */
-	[437] = CALL_OPENAT,   /* openat2 */
+	[437] = CALL_OPENAT2,
 	[452] = CALL_FCHMODAT, /* fchmodat2 */
 };
 
 /* arch/arm/tools/syscall.tbl */
 static const __u8 bee_compat_calls[BEE_SYSCALLS] = {
 	[5] = CALL_OPEN,
-	[8] = CALL_OPEN, /* creat */
+	[8] = CALL_CREAT,
 	[9] = CALL_LINK,
 	[10] = CALL_UNLINK,
 	[14] = CALL_MKNOD,
@@ -257,7 +261,7 @@ static const __u8 bee_compat_calls[BEE_SYSCALLS] = {
 	[333] = CALL_FCHMODAT,
 	[371] = CALL_BY_HANDLE,
 	[382] = CALL_RENAMEAT, /* renameat2 */
-	[437] = CALL_OPENAT,   /* openat2 */
+	[437] = CALL_OPENAT2,
 	[452] = CALL_FCHMODAT, /* fchmodat2 */
 };
 #endif

@@ -228,6 +228,7 @@ struct bee_settings {
 	__u32 alert_burst;
 	__u32 events_per_second; /* 0: no hard limit */
 	__u32 env_names;	 /* nonzero: collect names of environment variables at exec */
+	__u32 every_directory;	 /* nonzero: any renamed directory may bring watched names along */
 	__u32 scanned_count;
 	__u32 scanned[BEE_SCANNED_MAX]; /* s_dev */
 };

@@ -129,10 +129,9 @@ impl Reader {
             Err(_) => None,
         };
         found.cgroup = match self.load(&directory, "cgroup", CGROUP_LIMIT) {
-            Ok(()) => self.buffer.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"0::")),
+            Ok(()) => parse_cgroup(&self.buffer).map(<[u8]>::to_vec),
             Err(_) => None,
-        }
-        .map(<[u8]>::to_vec);
+        };
         // Still the same process, so all of the above was about it. After its
         // end the directory answers ESRCH or ENOENT.
         self.load(&directory, "stat", STAT_LIMIT).ok()
@@ -184,6 +183,13 @@ fn parse_status(text: &[u8], found: &mut Found) -> Option<()> {
     (found.uid, found.euid) = two(value(b"Uid:")?)?;
     (found.gid, found.egid) = two(value(b"Gid:")?)?;
     Some(())
+}
+
+/// The line of the v2 tree, `0::/path`; a cgroup that was removed while processes
+/// were ending in it has ` (deleted)` behind.
+fn parse_cgroup(text: &[u8]) -> Option<&[u8]> {
+    let path = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
+    Some(path.strip_suffix(b" (deleted)").unwrap_or(path))
 }
 
 fn read_exe(directory: &OwnedFd, found: &mut Found) {
@@ -263,6 +269,14 @@ mod tests {
         let mut found = Found { pid: 5, ..Found::default() };
         parse_status(b"Name:\tUid:\\n\nTgid:\t5\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n", &mut found).unwrap();
         assert_eq!((found.uid, found.euid, found.gid, found.egid), (1, 2, 5, 6));
+    }
+
+    #[test]
+    fn the_v2_line_is_found_among_those_of_v1() {
+        let hybrid = b"9:name=systemd:/a\n4:memory:/b:c\n0::/system.slice/ssh.service\n";
+        assert_eq!(parse_cgroup(hybrid), Some(&b"/system.slice/ssh.service"[..]));
+        assert_eq!(parse_cgroup(b"0::/a.service (deleted)\n"), Some(&b"/a.service"[..]));
+        assert_eq!(parse_cgroup(b"1:cpu:/0::/x\n"), None);
     }
 
     #[test]

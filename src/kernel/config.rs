@@ -40,10 +40,14 @@ pub struct OptionRow {
 
 /// Every option that matters, the indispensable first.
 pub const OPTIONS: &[OptionRow] = &[
-    essential("BPF", "every sensor", "everything: the kernel has no BPF at all"),
-    essential("BPF_SYSCALL", "every sensor", "everything: no program can be loaded"),
-    essential("BPF_EVENTS", "every sensor", "everything: no program can be attached to a tracing hook"),
-    essential("TRACEPOINTS", "every sensor", "everything that is not a kprobe, and the two lower tiers"),
+    essential("BPF", "every sensor", "everything (the kernel has no BPF at all)"),
+    essential("BPF_SYSCALL", "every sensor", "everything (no program can be loaded)"),
+    essential("BPF_EVENTS", "every sensor", "everything (no program can be attached to a tracing hook)"),
+    essential(
+        "TRACEPOINTS",
+        "every sensor",
+        "everything (exec, fork, exit and system calls cannot be hooked)",
+    ),
     wanted(
         "BPF_JIT",
         "tier full, and speed",

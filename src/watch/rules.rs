@@ -63,6 +63,15 @@ pub fn fnv1a(bytes: &[u8]) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
 
+/// The hash of a rule. A suffix is hashed from its last byte to its first, so
+/// that the kernel side gets the hashes of all lengths in one pass.
+fn digest(kind: RuleKind, bytes: &[u8]) -> u64 {
+    if kind == RuleKind::Suffix {
+        return fnv1a(&bytes.iter().rev().copied().collect::<Vec<u8>>());
+    }
+    fnv1a(bytes)
+}
+
 /// The test that decides whether `pattern` could match, and the bytes it is
 /// made of; `None` where nothing can be tested, which `Pattern::parse` refuses.
 pub(super) fn target(pattern: &Pattern) -> Option<(RuleKind, &[u8])> {
@@ -142,12 +151,12 @@ impl KernelRules {
             RuleKind::Suffix => self.suffix_lengths |= 1 << length,
             _ => {}
         }
-        self.rules.push(Rule { kind, length, hash: fnv1a(bytes), mask });
+        self.rules.push(Rule { kind, length, hash: digest(kind, bytes), mask });
     }
 
     /// The mask of the rule of this kind over exactly these bytes; 0 where there is none.
     pub fn mask(&self, kind: RuleKind, bytes: &[u8]) -> u8 {
-        let key = (kind, bytes.len(), fnv1a(bytes));
+        let key = (kind, bytes.len(), digest(kind, bytes));
         match self.rules.binary_search_by_key(&key, |rule| (rule.kind, usize::from(rule.length), rule.hash)) {
             Ok(found) => self.rules[found].mask,
             Err(_) => 0,

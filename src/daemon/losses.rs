@@ -1,0 +1,79 @@
+//! Counters turned into `loss` events. A loss is told once, with how many, of
+//! what, why and since when; the sums of all `loss` events are the counters.
+
+use crate::event::{Action, Loss};
+use crate::pipeline::{FATES, action};
+use crate::shared::{Counters, Reading};
+use crate::sink::SinkCounters;
+use crate::wire::{self, CAUSES, KIND_COUNT};
+
+/// What was told already.
+#[derive(Debug, Default)]
+pub struct Losses {
+    kernel: Option<Reading>,
+    stages: Option<Reading>,
+    sinks: Vec<SinkCounters>,
+    since: u64,
+}
+
+impl Losses {
+    /// Nothing has been lost before `now` (wall time, ns): counters begin where they are.
+    pub fn begin(kernel: &Counters, stages: &Counters, now: u64) -> Self {
+        Self { kernel: Some(kernel.read()), stages: Some(stages.read()), sinks: Vec::new(), since: now }
+    }
+
+    /// Every loss since the last call, one for each stage, action and cause.
+    pub fn take(
+        &mut self,
+        kernel: &Counters,
+        stages: &Counters,
+        sinks: &[(&'static str, SinkCounters)],
+        now: u64,
+    ) -> Vec<Loss> {
+        let mut losses = Vec::new();
+        let since = self.since;
+        let mut add = |stage, action, cause, count: u64| {
+            if count > 0 {
+                losses.push(Loss { stage, action, cause, count, since });
+            }
+        };
+        let reading = kernel.read();
+        let before = self.kernel.replace(reading).unwrap_or([[0; wire::CAUSE_COUNT]; KIND_COUNT]);
+        for (kind, action) in kinds() {
+            for (column, cause, lost) in CAUSES {
+                if *lost {
+                    add("kernel", action, cause, reading[kind][*column].saturating_sub(before[kind][*column]));
+                }
+            }
+        }
+        let reading = stages.read();
+        let before = self.stages.replace(reading).unwrap_or([[0; wire::CAUSE_COUNT]; KIND_COUNT]);
+        for (kind, action) in kinds() {
+            for (fate, name, lost, _) in FATES {
+                if *lost {
+                    let column = *fate as usize;
+                    add("decode", action, name, reading[kind][column].saturating_sub(before[kind][column]));
+                }
+            }
+        }
+        self.sinks.resize(sinks.len(), SinkCounters::default());
+        for ((name, counters), before) in sinks.iter().zip(&mut self.sinks) {
+            add(name, None, "queue_full", counters.queue_full - before.queue_full);
+            add(name, None, "refused", counters.refused - before.refused);
+            *before = *counters;
+        }
+        if !losses.is_empty() {
+            self.since = now;
+        }
+        losses
+    }
+}
+
+/// Every kind of the wire, with its action where it has one.
+fn kinds() -> impl Iterator<Item = (usize, Option<Action>)> {
+    (0..KIND_COUNT).map(|kind| {
+        let number = u16::try_from(kind).unwrap_or(0);
+        let known = (wire::KIND_EXEC..=wire::KIND_MKNOD).contains(&number);
+        (kind, known.then(|| action(number)))
+    })
+}

@@ -1,0 +1,142 @@
+//! A configuration turned into what the kernel side reads. Each has a number, the
+//! policy, which is part of every key: a new one is written beside the old, then
+//! the word that says which is in force is changed, then the old is deleted.
+
+use libbpf_rs::{MapCore, MapFlags};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::probe::loader::Maps;
+use crate::shared::Settings;
+use crate::watch::{self, KernelRules};
+use crate::wire::{self, bee_device_key, bee_inode_key, bee_rule_key};
+
+/// Devices that are watched by number wherever their node lies: name, number as
+/// the kernel keeps it (Documentation/admin-guide/devices.txt).
+const MEMORY_DEVICES: &[(&str, u32)] =
+    &[("/dev/mem", 1 << 20 | 1), ("/dev/kmem", 1 << 20 | 2), ("/dev/port", 1 << 20 | 4)];
+
+/// The rules and numbers of the kernel side.
+pub struct Policies<'a> {
+    maps: &'a Maps,
+    settings: &'a Settings,
+    current: u32,
+    rules: KernelRules,
+}
+
+impl<'a> Policies<'a> {
+    /// Nothing is in force yet.
+    pub fn new(maps: &'a Maps, settings: &'a Settings) -> Self {
+        Self { maps, settings, current: 0, rules: KernelRules::default() }
+    }
+
+    /// The policy in force; the number of the scan that goes with it.
+    pub fn current(&self) -> u32 {
+        self.current
+    }
+
+    /// Puts a configuration in force. Until `learned` is called the identities of
+    /// the policy before stay good, and names are checked on every file system.
+    ///
+    /// # Errors
+    /// When the rules do not fit; then the old policy stays in force.
+    pub fn enforce(&mut self, config: &Config) -> Result<()> {
+        let rules = watch::compile(&config.file.watch, &config.file.watch_write);
+        let next = self.current.wrapping_add(1).max(1);
+        let written = self.write(next, &rules, config);
+        if let Err(error) = written {
+            self.delete(next, &rules);
+            return Err(error);
+        }
+        self.limits(config);
+        let (prefixes, suffixes) = (rules.prefix_lengths, rules.suffix_lengths);
+        let old = std::mem::replace(&mut self.rules, rules);
+        // Both sets of lengths hold while the word changes: a superset tests more, never less.
+        self.settings.set_prefix_lengths(prefixes | old.prefix_lengths);
+        self.settings.set_suffix_lengths(suffixes | old.suffix_lengths);
+        self.settings.set_every_directory(u32::from(self.rules.every_directory));
+        self.settings.set_scanned(&[]);
+        self.settings.set_policy_before(if self.current == 0 { next } else { self.current });
+        self.settings.set_policy(next);
+        self.settings.set_prefix_lengths(prefixes);
+        self.settings.set_suffix_lengths(suffixes);
+        self.delete(self.current, &old);
+        self.current = next;
+        Ok(())
+    }
+
+    /// The scan for the policy in force is done: what was learned before is dropped.
+    pub fn learned(&self) {
+        self.settings.set_policy_before(self.current);
+        let tables = [
+            ("inodes", std::mem::offset_of!(bee_inode_key, policy)),
+            ("devices", std::mem::offset_of!(bee_device_key, policy)),
+        ];
+        for (name, at) in tables {
+            if let Ok(map) = self.maps.get(name) {
+                let old: Vec<Vec<u8>> =
+                    map.keys().filter(|key| word(key, at).is_some_and(|policy| policy != self.current)).collect();
+                for key in old {
+                    // A key that is gone already is as good.
+                    let _ = map.delete(&key);
+                }
+            }
+        }
+    }
+
+    /// Takes an identity nobody watches out of the table.
+    pub fn unlearn(&self, inode: u64, device: u32) {
+        let key = bee_inode_key { inode, device, policy: self.current };
+        if let Ok(map) = self.maps.get("inodes") {
+            // Not there: the kernel side has dropped it itself.
+            let _ = map.delete(wire::bytes(&key));
+        }
+    }
+
+    fn limits(&self, config: &Config) {
+        self.settings.set_alerts_per_second(config.limits.alerts_per_second);
+        self.settings.set_alert_burst(config.limits.alert_burst);
+        self.settings.set_events_per_second(config.limits.events_per_second);
+        self.settings.set_env_names(u32::from(!config.process.secret_env_patterns.is_empty()));
+    }
+
+    fn write(&self, policy: u32, rules: &KernelRules, config: &Config) -> Result<()> {
+        let map = self.maps.get("rules")?;
+        for rule in &rules.rules {
+            let value = u32::from(rule.mask).to_ne_bytes();
+            map.update(wire::bytes(&key(policy, rule)), &value, MapFlags::ANY).map_err(|error| {
+                Error::from(error).context("the watch lists do not fit into the kernel's table of name rules")
+            })?;
+        }
+        let devices = self.maps.get("devices")?;
+        for (name, node) in MEMORY_DEVICES {
+            if config.file.watch.iter().any(|pattern| pattern.matches(name.as_bytes())) {
+                let key = bee_device_key { node: *node, policy, block: 0, reserved: 0 };
+                devices.update(wire::bytes(&key), &u32::from(wire::WATCH_ANY).to_ne_bytes(), MapFlags::ANY)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn delete(&self, policy: u32, rules: &KernelRules) {
+        if let Ok(map) = self.maps.get("rules") {
+            for rule in &rules.rules {
+                let _ = map.delete(wire::bytes(&key(policy, rule)));
+            }
+        }
+    }
+}
+
+/// The devices that are watched by number from the start, with their names.
+pub fn memory_devices() -> impl Iterator<Item = (u32, &'static str)> {
+    MEMORY_DEVICES.iter().map(|(name, node)| (*node, *name))
+}
+
+fn key(policy: u32, rule: &watch::Rule) -> bee_rule_key {
+    let length = if matches!(rule.kind, watch::RuleKind::Prefix | watch::RuleKind::Suffix) { rule.length } else { 0 };
+    bee_rule_key { hash: rule.hash, policy, rule: rule.kind as u8, length, reserved: 0 }
+}
+
+fn word(key: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(key.get(at..at + 4)?.try_into().ok()?))
+}
