@@ -16,7 +16,7 @@ for target in fuzz_targets/*.rs; do
   corpus=corpus/$name
   seeds=seeds/$name
   mkdir -p "$corpus" "$seeds"
-  printf '\n== %s: %s s, %s seeds ==\n' "$name" "$seconds" "$(find "$seeds" -type f | wc -l)"
+  printf '\n== %s: %s s, %s seeds ==\n' "$name" "$seconds" "$(find -L "$seeds" -type f | wc -l)"
   log=$(mktemp)
   # New inputs go to the first directory; the seeds are only read.
   if ! "$cargo" +nightly fuzz run --fuzz-dir . "$name" "$corpus" "$seeds" -- -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 >"$log" 2>&1; then
