@@ -99,7 +99,7 @@ pub struct Traced {
     pub output: Option<OutputFormat>,
     /// Write to this file instead of standard output
     ///
-    /// It is made readable by its owner only, and rotated as [output] of the configuration says.
+    /// It is made readable by its owner only, and rotated as the configuration says.
     #[arg(long, value_name = "FILE")]
     pub output_file: Option<PathBuf>,
     /// Run only these sensors, separated by commas

@@ -145,6 +145,12 @@ impl<'a> Tail<'a> {
     }
 }
 
+/// When a record was made, for merging two rings in order; the end of time where
+/// the bytes are no record.
+pub fn time(bytes: &[u8]) -> u64 {
+    fixed::<bee_header>(bytes).map_or(u64::MAX, |header| header.time)
+}
+
 /// Takes a record apart.
 ///
 /// # Errors

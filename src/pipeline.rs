@@ -62,8 +62,14 @@ pub enum Errand {
     },
     /// A watched name came to be here by rename or link: have it scanned.
     Rescan(Vec<u8>),
-    /// Every watched file of this file system (`s_dev`) has been taught.
-    Scanned(u32),
+    /// The scanner says that every watched file of the file system mounted
+    /// here has been taught; `s_dev` as the kernel has it.
+    Complete {
+        /// Mount point.
+        point: Vec<u8>,
+        /// `s_dev`.
+        device: u32,
+    },
 }
 
 /// A file whose identity is known.
@@ -253,12 +259,12 @@ impl Pipeline {
     /// The scanner showed a file to the kernel side.
     fn identity(&mut self, file: &File<'_>) -> Fate {
         let fixed = file.fixed;
-        if fixed.value & wire::WATCH_MOUNT != 0 {
-            self.errands.push(Errand::Scanned(fixed.device));
-            return Fate::Context;
-        }
         self.path.clear();
         file.walk.write(&mut self.path);
+        if fixed.value & wire::WATCH_MOUNT != 0 {
+            self.errands.push(Errand::Complete { point: self.path.clone(), device: fixed.device });
+            return Fate::Context;
+        }
         if fixed.node != 0 {
             self.devices.insert(fixed.node, self.path.as_slice().into());
         } else if self.learned.len() < LEARNED {

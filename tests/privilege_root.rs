@@ -325,3 +325,56 @@ fn root_the_user_is_made_once_and_found_again() {
     let error = privilege::ensure_user("root").unwrap_err().to_string();
     assert!(error.contains("must not run as root"), "{error}");
 }
+
+/// As the unit does it: our user from the start, a few ambient capabilities.
+fn become_the_units_process(groups: &[Gid]) {
+    use caps::{CapSet, Capability, CapsHashSet};
+    let wanted: CapsHashSet = [
+        Capability::CAP_BPF,
+        Capability::CAP_PERFMON,
+        Capability::CAP_DAC_READ_SEARCH,
+        Capability::CAP_SYS_PTRACE,
+        Capability::CAP_SETPCAP,
+    ]
+    .into();
+    nix::unistd::setgroups(groups).unwrap();
+    nix::sys::prctl::set_keepcaps(true).unwrap();
+    nix::unistd::setresgid(ACCOUNT.gid, ACCOUNT.gid, ACCOUNT.gid).unwrap();
+    nix::unistd::setresuid(ACCOUNT.uid, ACCOUNT.uid, ACCOUNT.uid).unwrap();
+    caps::set(None, CapSet::Effective, &wanted).unwrap();
+    caps::set(None, CapSet::Permitted, &wanted).unwrap();
+    caps::set(None, CapSet::Inheritable, &wanted).unwrap();
+    caps::set(None, CapSet::Ambient, &wanted).unwrap();
+}
+
+#[test]
+fn root_started_as_its_own_user_it_lets_go_just_as_well() {
+    in_child(|_| {
+        become_the_units_process(&[ACCOUNT.gid]);
+        assert_eq!(privilege::missing(), Vec::<&str>::new());
+        let before = status::threads().unwrap().remove(0);
+        assert!(before.ambient != 0 && before.inheritable != 0 && before.bounding != 0, "{before:?}");
+        let account = privilege::ensure_user("ignored-without-root").unwrap();
+        assert_eq!(account, ACCOUNT);
+        privilege::lock_down(&account, false).unwrap();
+        assert_eq!(status::threads().unwrap().remove(0).excess(0), Vec::<String>::new());
+    });
+    in_child(|_| {
+        become_the_units_process(&[ACCOUNT.gid, Gid::from_raw(42)]);
+        let error = privilege::lock_down(&ACCOUNT, false).unwrap_err().to_string();
+        assert!(error.contains("supplementary groups") && error.contains("42"), "{error}");
+    });
+}
+
+#[test]
+fn root_too_little_privilege_is_named_and_ends_with_77() {
+    in_child(|_| {
+        nix::unistd::setresuid(ACCOUNT.uid, ACCOUNT.uid, ACCOUNT.uid).unwrap();
+        let error = privilege::require().unwrap_err();
+        assert_eq!(error.status as u8, 77);
+        for name in privilege::missing() {
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        assert!(privilege::missing().contains(&"CAP_BPF"));
+    });
+}

@@ -1,206 +1,20 @@
-//! The scanner, on real file systems in a mount namespace of the test's own.
-//! What it opens is taken from its system calls (ptrace), not from what it says.
-//! Needs root; without it the tests fail and say so.
+//! What the scanner finds, on real file systems in a mount namespace of the
+//! test's own. What it opens is taken from its system calls (ptrace), not from
+//! what it says. Needs root; without it the tests fail and say so.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
+mod scanner_support;
+
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use bee_trace::privilege::Account;
 use bee_trace::scanner::mounts::{self, Class};
-use bee_trace::scanner::{self, Answer, Coverage, Init, Request, Scanner, Summary};
+use bee_trace::scanner::{Answer, Coverage, Request};
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::ptrace;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, geteuid, pipe};
-
-const ACCOUNT: Account = Account { uid: Uid::from_raw(54_321), gid: Gid::from_raw(54_322) };
-
-/// Runs `body` in a child with one thread and mounts of its own, with a fresh
-/// tmpfs at the path it is given.
-fn in_namespace(body: impl FnOnce(&Path)) {
-    assert!(geteuid().is_root(), "this test needs root");
-    static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let base = std::env::temp_dir().join(format!("bee-scanner-{}-{number}", std::process::id()));
-    fs::create_dir(&base).unwrap();
-    let (reader, writer) = pipe().unwrap();
-    // SAFETY: the child only runs `body`, writes to the pipe and ends; glibc's malloc is usable after fork.
-    let status = match unsafe { fork() }.unwrap() {
-        ForkResult::Child => {
-            drop(reader);
-            let said = File::from(writer);
-            std::panic::set_hook(Box::new(move |info| {
-                let _ = writeln!(&said, "{info}");
-            }));
-            let ok = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                unshare(CloneFlags::CLONE_NEWNS).unwrap();
-                mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-                    .unwrap();
-                tmpfs(&base);
-                body(&base);
-            }))
-            .is_ok();
-            // SAFETY: ends the child without the test harness's exit handlers.
-            unsafe { libc::_exit(if ok { 0 } else { 1 }) }
-        }
-        ForkResult::Parent { child } => {
-            drop(writer);
-            let mut text = String::new();
-            File::from(reader).read_to_string(&mut text).unwrap();
-            (waitpid(child, None).unwrap(), child, text)
-        }
-    };
-    fs::remove_dir(&base).unwrap();
-    assert_eq!(status.0, WaitStatus::Exited(status.1, 0), "{}", status.2);
-}
-
-fn tmpfs(at: &Path) {
-    mount(Some("bee"), at, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
-}
-
-fn bind(from: &Path, to: &Path) {
-    mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
-}
-
-fn put(path: &Path) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, "secret").unwrap();
-}
-
-fn start(base: &Path) -> Scanner {
-    spawn(base, "config.toml")
-}
-
-fn spawn(base: &Path, config: &str) -> Scanner {
-    let init = Init { account: ACCOUNT, config: base.join(config), mountinfo: "/proc/self/mountinfo".into() };
-    scanner::spawn(init).unwrap()
-}
-
-fn scan(id: u32, watch: &[&str], base: &Path) -> Request {
-    let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-    Request::Scan {
-        id,
-        watch: texts(watch),
-        watch_write: vec![format!("{}/w/**", base.display())],
-        ignore: texts(&["*.pub"]),
-        skip: everything_but(base),
-    }
-}
-
-/// Keeps the machine the test runs on out of it.
-fn everything_but(base: &Path) -> Vec<PathBuf> {
-    let top = Path::new("/").join(base.components().nth(1).unwrap());
-    let mut skip: Vec<PathBuf> = fs::read_dir("/").unwrap().map(|entry| entry.unwrap().path()).collect();
-    skip.retain(|path| *path != top);
-    skip.extend(fs::read_dir(&top).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path != base));
-    skip
-}
-
-/// Waits for replies until one is neither a `Mount` nor anything for another request.
-fn finish(scanner: &Scanner, id: u32) -> (Answer, Vec<(PathBuf, Coverage, String)>) {
-    let mut mounts = Vec::new();
-    loop {
-        let mut fds = [PollFd::new(scanner.fd(), PollFlags::POLLIN)];
-        assert_eq!(poll(&mut fds, PollTimeout::from(20_000u16)).unwrap(), 1, "no reply in 20 s");
-        while let Some(reply) = scanner.read_reply().unwrap() {
-            match reply.answer {
-                Answer::Mount { id: of, point, coverage, why } if of == id => {
-                    mounts.push((point, coverage, why))
-                }
-                Answer::Done { id: of, .. }
-                | Answer::Failed { id: of, .. }
-                | Answer::Superseded { id: of }
-                    if of == id =>
-                {
-                    return (reply.answer, mounts);
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-fn summary(answer: Answer) -> Summary {
-    match answer {
-        Answer::Done { summary, .. } => summary,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// `PTRACE_GET_SYSCALL_INFO`, ptrace(2).
-#[repr(C)]
-#[derive(Default)]
-struct SyscallInfo {
-    op: u8,
-    pad: [u8; 3],
-    arch: u32,
-    instruction: u64,
-    stack: u64,
-    /// Entry: number and six arguments. Exit: result and whether it is an error.
-    data: [u64; 7],
-    rest: [u64; 2],
-}
-
-fn syscall_info(pid: Pid) -> SyscallInfo {
-    let mut info = SyscallInfo::default();
-    // SAFETY: the structure is as long as said and at least as long as the kernel's.
-    let length = unsafe {
-        libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid.as_raw(), size_of::<SyscallInfo>(), &raw mut info)
-    };
-    assert!(length > 0);
-    info
-}
-
-/// Every successful openat of the scanner with a non-zero mode while it does
-/// `request`: (mode, true path, flags).
-fn lessons(scanner: &Scanner, request: &Request) -> BTreeSet<(u64, PathBuf, u64)> {
-    let pid = scanner.pid();
-    ptrace::seize(pid, ptrace::Options::PTRACE_O_TRACESYSGOOD).unwrap();
-    ptrace::interrupt(pid).unwrap();
-    let mut lessons = BTreeSet::new();
-    let mut entry = None;
-    let mut sent = false;
-    let mut replied = false;
-    while !replied {
-        match waitpid(pid, None).unwrap() {
-            WaitStatus::PtraceSyscall(_) => {
-                let info = syscall_info(pid);
-                if info.op == 1 {
-                    entry = Some(info);
-                } else if let Some(entry) = entry.take()
-                    && entry.data[0] == libc::SYS_openat as u64
-                    && entry.data[4] != 0
-                    && info.data[0] < 1 << 31
-                {
-                    let path = fs::read_link(format!("/proc/{pid}/fd/{}", info.data[0])).unwrap();
-                    lessons.insert((entry.data[4], path, entry.data[3]));
-                }
-                while let Some(reply) = scanner.read_reply().unwrap() {
-                    replied |= matches!(reply.answer, Answer::Done { .. } | Answer::Failed { .. });
-                }
-            }
-            WaitStatus::PtraceEvent(..) => {}
-            other => panic!("{other:?}"),
-        }
-        if !sent {
-            assert!(scanner.request(request).unwrap());
-            sent = true;
-        }
-        if replied {
-            ptrace::detach(pid, None).unwrap();
-        } else {
-            ptrace::syscall(pid, None).unwrap();
-        }
-    }
-    lessons
-}
+use scanner_support::{bind, finish, in_namespace, lessons, put, scan, start, summary, tmpfs};
 
 #[test]
 fn root_every_watched_file_is_opened_with_its_mode_and_nothing_else() {
@@ -349,6 +163,30 @@ fn root_a_mount_is_complete_only_if_all_of_it_was_seen() {
 }
 
 #[test]
+fn root_a_directory_left_out_keeps_its_mount_on_name_checks() {
+    in_namespace(|base| {
+        put(&base.join("in/a.kdbx"));
+        put(&base.join("out/b.kdbx"));
+        fs::create_dir(base.join("out/mount")).unwrap();
+        tmpfs(&base.join("out/mount"));
+        put(&base.join("out/mount/c.kdbx"));
+        let scanner = start(base);
+        let Request::Scan { id, watch, watch_write, ignore, mut skip } = scan(1, &["*.kdbx"], base) else {
+            panic!("not a scan");
+        };
+        skip.push(base.join("out/"));
+        assert!(scanner.request(&Request::Scan { id, watch, watch_write, ignore, skip }).unwrap());
+        let (answer, mounts) = finish(&scanner, 1);
+        assert_eq!(summary(answer).files_taught, 1);
+        for point in [base.to_path_buf(), base.join("out/mount")] {
+            let (_, coverage, why) = mounts.iter().find(|(at, ..)| *at == point).unwrap();
+            assert_eq!(*coverage, Coverage::Partial, "{}", point.display());
+            assert!(why.contains("file.scan_skip leaves out 1"), "{why}");
+        }
+    });
+}
+
+#[test]
 fn root_pseudo_file_systems_are_looked_up_and_never_walked() {
     in_namespace(|base| {
         let at = base.join("proc");
@@ -460,217 +298,6 @@ fn root_a_newer_scan_takes_the_place_of_the_older() {
         });
         assert_eq!(ends[..2], [Answer::Superseded { id: 1 }, Answer::Superseded { id: 2 }]);
         assert_eq!(summary(ends.remove(2)).files_taught, 2);
-    });
-}
-
-#[test]
-fn root_config_gives_the_fixed_files_and_only_them() {
-    in_namespace(|base| {
-        let home = base.join("home");
-        put(&home.join("etc/config.toml"));
-        for file in
-            ["config.d/10.toml", "config.d/20.toml", "config.d/readme", "config.d/.hidden.toml", "other.toml"]
-        {
-            put(&home.join("etc").join(file));
-        }
-        fs::set_permissions(&home, PermissionsExt::from_mode(0o700)).unwrap();
-        let scanner = spawn(base, "home/etc/config.toml");
-        let ask = |id| {
-            assert!(scanner.request(&Request::Config { id }).unwrap());
-            let mut fds = [PollFd::new(scanner.fd(), PollFlags::POLLIN)];
-            assert_eq!(poll(&mut fds, PollTimeout::from(20_000u16)).unwrap(), 1);
-            scanner.read_reply().unwrap().unwrap()
-        };
-        let reply = ask(9);
-        let etc = home.join("etc");
-        let names = vec![etc.join("config.toml"), etc.join("config.d/10.toml"), etc.join("config.d/20.toml")];
-        assert_eq!(reply.answer, Answer::Config { id: 9, paths: names });
-        for fd in reply.files {
-            let flags = nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_GETFL).unwrap();
-            assert_eq!(flags & libc::O_ACCMODE, libc::O_RDONLY);
-            let mut text = String::new();
-            File::from(fd).read_to_string(&mut text).unwrap();
-            assert_eq!(text, "secret");
-        }
-        // Whoever may write there gets nothing of another owner's by a link, and no FIFO keeps us waiting.
-        symlink("/etc/shadow", etc.join("config.d/30.toml")).unwrap();
-        std::os::unix::fs::lchown(etc.join("config.d/30.toml"), Some(1000), Some(1000)).unwrap();
-        assert!(matches!(ask(10).answer, Answer::Failed { id: 10, why } if why.contains("another owner")));
-        fs::remove_file(etc.join("config.d/30.toml")).unwrap();
-        nix::unistd::mkfifo(&etc.join("config.d/40.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(
-            matches!(ask(11).answer, Answer::Failed { id: 11, why } if why.contains("not a regular file"))
-        );
-        fs::remove_file(etc.join("config.d/40.toml")).unwrap();
-        for number in 0..64 {
-            put(&etc.join(format!("config.d/n{number}.toml")));
-        }
-        assert!(matches!(ask(12).answer, Answer::Failed { id: 12, why } if why.contains("at most 63")));
-    });
-}
-
-fn field(pid: Pid, name: &str) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("no {name}")).trim().to_owned()
-}
-
-#[test]
-fn root_the_process_has_one_capability_and_nothing_of_the_daemons() {
-    in_namespace(|base| {
-        let kept = File::open("/etc/passwd").unwrap();
-        let scanner = start(base);
-        let pid = scanner.pid();
-        assert_eq!(field(pid, "Name"), "bee-scanner");
-        for (name, value) in [("CapPrm", 4), ("CapEff", 4), ("CapInh", 0), ("CapBnd", 0), ("CapAmb", 0)] {
-            assert_eq!(field(pid, name), format!("{value:016x}"), "{name}");
-        }
-        assert_eq!(field(pid, "Uid"), "54321\t54321\t54321\t54321");
-        assert_eq!(field(pid, "Groups"), "");
-        assert_eq!((field(pid, "NoNewPrivs").as_str(), field(pid, "Seccomp").as_str()), ("1", "2"));
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        assert_eq!(stat.rsplit(") ").next().unwrap().split(' ').nth(16), Some("19"), "nice: {stat}");
-        let open: Vec<_> = fs::read_dir(format!("/proc/{pid}/fd"))
-            .unwrap()
-            .map(|entry| fs::read_link(entry.unwrap().path()).unwrap().to_string_lossy().into_owned())
-            .collect();
-        assert_eq!(open.iter().filter(|path| *path == "/dev/null").count(), 3, "{open:?}");
-        assert_eq!(open.iter().filter(|path| path.starts_with("socket:")).count(), 1, "{open:?}");
-        assert_eq!(open.len(), 4, "{open:?}");
-        assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), Path::new("/"));
-        drop(kept);
-    });
-}
-
-#[test]
-fn root_the_table_refuses_every_open_that_writes() {
-    in_namespace(|base| {
-        let file = base.join("file");
-        put(&file);
-        fs::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();
-        let path = std::ffi::CString::new(file.to_str().unwrap()).unwrap();
-        let directory = std::ffi::CString::new(base.to_str().unwrap()).unwrap();
-        bee_trace::privilege::seccomp::install(scanner::TABLE).unwrap();
-        let open = |path: &std::ffi::CStr, flags: i32| {
-            // SAFETY: the path is a C string; what is opened is left to the end of the process.
-            let fd = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o600) };
-            if fd < 0 { std::io::Error::last_os_error().raw_os_error().unwrap() } else { 0 }
-        };
-        assert_eq!(open(&path, libc::O_RDONLY), 0);
-        assert_eq!(open(&path, libc::O_PATH | libc::O_NOFOLLOW), 0);
-        assert_eq!(open(&directory, libc::O_RDONLY | libc::O_DIRECTORY), 0);
-        for flags in [
-            libc::O_WRONLY,
-            libc::O_RDWR,
-            libc::O_ACCMODE,
-            libc::O_CREAT,
-            libc::O_TRUNC,
-            libc::O_APPEND,
-            libc::O_PATH | libc::O_WRONLY,
-        ] {
-            assert_eq!(open(&path, flags), libc::EPERM, "{flags:o}");
-        }
-        assert_eq!(open(&directory, libc::O_TMPFILE | libc::O_RDWR), libc::EPERM);
-        assert_eq!(open(&directory, libc::O_TMPFILE), libc::EPERM);
-        // SAFETY: a null name is EFAULT where the call is not refused.
-        let calls = [
-            libc::SYS_openat2,
-            libc::SYS_write,
-            libc::SYS_execve,
-            libc::SYS_socket,
-            libc::SYS_clone,
-            libc::SYS_unlinkat,
-        ];
-        for call in calls {
-            // SAFETY: null pointers are EFAULT where the call is not refused.
-            let result = unsafe { libc::syscall(call, -1, std::ptr::null::<u8>(), 0, 0) };
-            assert_eq!(
-                (result, std::io::Error::last_os_error().raw_os_error()),
-                (-1, Some(libc::EPERM)),
-                "{call}"
-            );
-        }
-    });
-}
-
-#[test]
-fn root_hostile_messages_are_refused_and_the_next_is_answered() {
-    use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-    use std::io::IoSlice;
-    use std::os::fd::AsRawFd;
-    in_namespace(|base| {
-        put(&base.join("a.kdbx"));
-        let scanner = start(base);
-        let raw = |bytes: &[u8], files: &[i32]| {
-            let rights = [ControlMessage::ScmRights(files)];
-            let control = if files.is_empty() { &[][..] } else { &rights[..] };
-            sendmsg::<()>(scanner.fd().as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::empty(), None)
-                .unwrap();
-            let mut fds = [PollFd::new(scanner.fd(), PollFlags::POLLIN)];
-            assert_eq!(poll(&mut fds, PollTimeout::from(20_000u16)).unwrap(), 1, "no reply to {bytes:?}");
-            match scanner.read_reply().unwrap().unwrap().answer {
-                Answer::Failed { id: 0, why } => why,
-                other => panic!("{other:?}"),
-            }
-        };
-        let big = File::options().read(true).open("/dev/zero").unwrap();
-        let write_only = File::create(base.join("sink")).unwrap();
-        for (bytes, files) in [
-            (&b"\x63\0\0\0\0"[..], &[][..]),
-            (b"\x01", &[]),
-            (b"\x02\0\0\0\0\xff\xff\xff\xff/", &[]),
-            (&[7u8; 40_000], &[]),
-            (b"\xff", &[]),
-            (b"\xff", &[write_only.as_fd().as_raw_fd()]),
-            (b"\xff", &[big.as_fd().as_raw_fd()]),
-        ] {
-            assert!(raw(bytes, files).contains("malformed message"));
-        }
-        assert!(scanner.request(&scan(5, &["*.kdbx"], base)).unwrap());
-        assert_eq!(summary(finish(&scanner, 5).0).files_taught, 1);
-        assert!(scanner.request(&scan(6, &["**"], base)).unwrap());
-        assert!(matches!(finish(&scanner, 6).0, Answer::Failed { why, .. } if why.contains("'**'")));
-    });
-}
-
-#[test]
-fn root_a_long_request_travels_whole() {
-    in_namespace(|base| {
-        put(&base.join("last.kdbx"));
-        let scanner = start(base);
-        let mut patterns: Vec<String> = (0..8_000).map(|n| format!("/nowhere/file-number-{n}")).collect();
-        patterns.push("last.kdbx".into());
-        let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
-        let request = scan(1, &patterns, base);
-        assert!(request.encode().unwrap().len() > 100_000);
-        assert!(scanner.request(&request).unwrap());
-        assert_eq!(summary(finish(&scanner, 1).0).files_taught, 1);
-    });
-}
-
-#[test]
-fn root_either_end_notices_that_the_other_is_gone() {
-    in_namespace(|base| {
-        let scanner = start(base);
-        let pid = scanner.pid();
-        // What a terminal sends to the whole group does not end it.
-        for signal in [nix::sys::signal::Signal::SIGINT, nix::sys::signal::Signal::SIGTERM] {
-            nix::sys::signal::kill(pid, signal).unwrap();
-        }
-        assert!(scanner.request(&scan(1, &["*.kdbx"], base)).unwrap());
-        assert!(matches!(finish(&scanner, 1).0, Answer::Done { .. }));
-        scanner.kill();
-        let mut fds = [PollFd::new(scanner.fd(), PollFlags::POLLIN)];
-        assert_eq!(poll(&mut fds, PollTimeout::from(20_000u16)).unwrap(), 1);
-        let error = scanner.read_reply().unwrap_err().to_string();
-        assert!(error.contains("the scanner is gone: it was ended by SIGKILL"), "{error}");
-        assert!(scanner.request(&Request::Config { id: 1 }).is_err());
-        drop(scanner);
-
-        let scanner = start(base);
-        let pid = scanner.pid();
-        drop(scanner);
-        assert!(!Path::new(&format!("/proc/{pid}")).exists());
     });
 }
 

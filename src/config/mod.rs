@@ -20,7 +20,7 @@ pub use options::{OPTIONS, Preset, Setting, restart_needed};
 pub use problem::Problem;
 pub use shape::{ALWAYS_WRITTEN, Kind, MAX_ENTRIES, Shape};
 pub use show::{reference, show};
-pub use source::{MAX_DOCUMENT, Source, read};
+pub use source::{MAX_DOCUMENT, Source, document, read};
 
 /// The text of one configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -54,7 +54,7 @@ impl Source {
     /// The file is missing, or one of them cannot be read, is no regular file,
     /// may be written by anyone, is longer than 1 MiB or is not UTF-8.
     pub fn read(&self) -> Result<Vec<Document>> {
-        let mut documents = vec![document(&self.directory, &self.name, &self.shown.join(&self.name))?];
+        let mut documents = vec![document_at(&self.directory, &self.name, &self.shown.join(&self.name))?];
         let shown = self.shown.join(DROPINS);
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut directory = match nix::dir::Dir::openat(&self.directory, DROPINS, flags, Mode::empty()) {
@@ -75,7 +75,7 @@ impl Source {
         }
         names.sort();
         for name in names {
-            documents.push(document(&directory, &name, &shown.join(&name))?);
+            documents.push(document_at(&directory, &name, &shown.join(&name))?);
         }
         Ok(documents)
     }
@@ -89,11 +89,18 @@ pub fn read(path: &Path) -> Result<Vec<Document>> {
     Source::open(path)?.read()
 }
 
-fn document(directory: impl AsFd, name: &OsStr, shown: &Path) -> Result<Document> {
+fn document_at(directory: impl AsFd, name: &OsStr, shown: &Path) -> Result<Document> {
     // O_NONBLOCK: a fifo in its place must not hold up the start.
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let file = openat(directory, name, flags, Mode::empty()).map_err(|errno| failed(shown, errno))?;
-    let file = File::from(file);
+    document(File::from(file), shown)
+}
+
+/// Reads an open file as a document; `shown` is its name in messages.
+///
+/// # Errors
+/// As [`Source::read`].
+pub fn document(file: File, shown: &Path) -> Result<Document> {
     let facts = file.metadata().map_err(|error| wrong(shown, &error.to_string()))?;
     if !facts.is_file() {
         return Err(wrong(shown, "is not a regular file"));

@@ -22,6 +22,17 @@ impl Losses {
         Self { kernel: Some(kernel.read()), stages: Some(stages.read()), sinks: Vec::new(), since: now }
     }
 
+    /// Whether there is something to tell.
+    pub fn waiting(&self, kernel: &Counters, stages: &Counters) -> bool {
+        let lost = |now: &Reading, before: &Option<Reading>, columns: &mut dyn Iterator<Item = usize>| {
+            columns.any(|column| {
+                before.is_none_or(|before| (0..KIND_COUNT).any(|kind| now[kind][column] != before[kind][column]))
+            })
+        };
+        lost(&kernel.read(), &self.kernel, &mut CAUSES.iter().filter(|row| row.2).map(|row| row.0))
+            || lost(&stages.read(), &self.stages, &mut FATES.iter().filter(|row| row.2).map(|row| row.0 as usize))
+    }
+
     /// Every loss since the last call, one for each stage, action and cause.
     pub fn take(
         &mut self,

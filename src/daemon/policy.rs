@@ -93,7 +93,8 @@ impl<'a> Policies<'a> {
         }
     }
 
-    fn limits(&self, config: &Config) {
+    /// Tells the kernel side the limits.
+    pub fn limits(&self, config: &Config) {
         self.settings.set_alerts_per_second(config.limits.alerts_per_second);
         self.settings.set_alert_burst(config.limits.alert_burst);
         self.settings.set_events_per_second(config.limits.events_per_second);

@@ -272,6 +272,26 @@ mod tests {
     }
 
     #[test]
+    fn no_mutation_of_a_real_text_panics() {
+        let read = |name: &str| fs::read(Path::new("/proc/self").join(name)).unwrap();
+        for text in [read("stat"), read("status"), read("cgroup")] {
+            for at in 0..text.len() {
+                for byte in [0, b'(', b')', b' ', b'\n', b':', b'-', b'9', 0xff] {
+                    let mut changed = text.clone();
+                    changed[at] = byte;
+                    let mut found = Found::default();
+                    let _ = parse_stat(&changed, &mut found);
+                    let _ = parse_status(&changed, &mut found);
+                    let _ = parse_cgroup(&changed);
+                    let _ = crate::enrich::cgroup::identify(&String::from_utf8_lossy(&changed));
+                }
+                let _ = parse_stat(&text[at..], &mut Found::default());
+                let _ = parse_stat(&text[..at], &mut Found::default());
+            }
+        }
+    }
+
+    #[test]
     fn the_v2_line_is_found_among_those_of_v1() {
         let hybrid = b"9:name=systemd:/a\n4:memory:/b:c\n0::/system.slice/ssh.service\n";
         assert_eq!(parse_cgroup(hybrid), Some(&b"/system.slice/ssh.service"[..]));

@@ -1,6 +1,6 @@
 //! Reads `events/CATEGORY/EVENT/format` of tracefs: where each field of a
 //! tracepoint record lies on this kernel. Offsets differ between kernels (the
-//! comms of `sched_process_fork` became `__data_loc` in 6.14, RHEL 9 shifts all
+//! comms of `sched_process_fork` became `__data_loc` after 6.12, RHEL 9 shifts all
 //! fields by `common_preempt_lazy_count`), and reading with another kernel's
 //! offsets gives garbage in silence; so they are always asked for.
 //! The parser is pure and takes any bytes.
@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use super::{Places, mounts, plain, read_bounded};
 
-/// The longest real format file (ext4, with its `print fmt`) is about 20 KiB.
+/// The longest of the 2323 format files of a 6.18 kernel has 5.5 KiB, most of it its `print fmt`.
 const FORMAT_LIMIT: usize = 256 << 10;
 /// The kernel's own records are limited to a page; 64 KiB is the largest page.
 const RECORD_LIMIT: u32 = 64 << 10;
-/// More than any tracepoint has (the most is about 60).
+/// More than any tracepoint has (on 6.18 the most is 24).
 const FIELD_LIMIT: usize = 256;
 
 /// How a field holds its value.
@@ -27,7 +27,7 @@ pub enum Kind {
     /// `__data_loc`: a u32; its low half is the offset of the data from the start of the record, its
     /// high half the length.
     DataLoc,
-    /// `__rel_loc`: the same, but the offset counts from the end of this field (since 5.18).
+    /// `__rel_loc`: the same, but the offset counts from the end of this field.
     RelLoc,
 }
 
@@ -166,7 +166,7 @@ fn parse_field(text: &str) -> Result<Field, &'static str> {
         match key {
             "offset" => offset = Some(number()?),
             "size" => size = Some(number()?),
-            // Absent before 2.6.32.
+            // Not on very old kernels; then false.
             "signed" => signed = number()? != 0,
             _ => {} // a newer kernel may add some
         }

@@ -92,8 +92,8 @@ impl Scan<'_> {
             std::fs::read(mountinfo).map_err(|error| format!("read {}: {error}", mountinfo.display()))?;
         let (mounts, malformed) = mounts::parse(&text);
         let volumes = mounts::volumes(&mounts);
-        let mut skip: HashSet<Vec<u8>> = self.patterns.skip.iter().cloned().collect();
-        skip.extend(mounts.iter().map(|mount| mount.point.clone()));
+        let skip: HashSet<Vec<u8>> = self.patterns.skip.iter().cloned().collect();
+        let points: HashSet<Vec<u8>> = mounts.iter().map(|mount| mount.point.clone()).collect();
         let local: HashSet<u64> = volumes
             .iter()
             .filter(|volume| volume.class == Class::Walk)
@@ -104,7 +104,14 @@ impl Scan<'_> {
         let mut counts = Counts { errors: malformed, ..Counts::default() };
         let patterns = self.patterns;
         let matcher = |path: &[u8]| patterns.mode(path);
-        let mut walk = Walk { matcher: &matcher, skip: &skip, local: &local, pause: self.pause, counts };
+        let mut walk = Walk {
+            matcher: &matcher,
+            skip: &skip,
+            points: &points,
+            local: &local,
+            pause: self.pause,
+            counts,
+        };
         let below =
             below.map(|path| path.as_os_str().as_bytes()).map(|path| path.strip_suffix(b"/").unwrap_or(path));
         if let Some(path) = below
@@ -190,7 +197,7 @@ fn one_volume(
     mounts: &[Mount],
 ) -> Option<(Coverage, String)> {
     let first = &volume.mounts[0];
-    let errors = walk.counts.errors;
+    let before = walk.counts;
     let mut whole = None;
     match volume.class {
         Class::Skip(why) => return Some((Coverage::Skipped, format!("{}: {why}", first.kind))),
@@ -210,6 +217,7 @@ fn one_volume(
         Class::Walk => {
             for mount in &volume.mounts {
                 if patterns.skip.iter().any(|skip| mounts::is_below(&mount.point, skip)) {
+                    walk.counts.left_out += 1;
                     continue;
                 }
                 if whole.is_some() && !patterns.concern(&mount.point) {
@@ -234,9 +242,13 @@ fn one_volume(
             }
         }
     }
-    let failed = walk.counts.errors - errors;
+    let failed = walk.counts.errors - before.errors;
     if failed > 0 {
         return Some((Coverage::Partial, format!("{failed} entries could not be read")));
+    }
+    let left_out = walk.counts.left_out - before.left_out;
+    if left_out > 0 {
+        return Some((Coverage::Partial, format!("file.scan_skip leaves out {left_out} directories of it")));
     }
     let Some(root) = whole.and_then(shown) else {
         return Some((Coverage::Partial, "its top directory is not to be seen from here".into()));
@@ -256,7 +268,10 @@ fn shown(mount: &Mount) -> Option<std::os::fd::OwnedFd> {
 fn literals(walk: &mut Walk<'_>, patterns: &Patterns, mount: &Mount, mounts: &[Mount]) {
     let paths: HashSet<&[u8]> = patterns.texts().filter_map(mounts::literal).collect();
     for path in paths {
-        if mount_of(mounts, path).is_some_and(|owner| owner.id == mount.id) {
+        // The first test is cheap and settles most.
+        if mounts::is_below(path, &mount.point)
+            && mount_of(mounts, path).is_some_and(|owner| owner.id == mount.id)
+        {
             walk.one(path);
         }
     }

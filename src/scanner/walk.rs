@@ -36,6 +36,8 @@ pub struct Counts {
     pub taught: u64,
     /// What could not be read; the file system is then not complete.
     pub errors: u64,
+    /// Directories the configuration leaves out; the file system is then not complete.
+    pub left_out: u64,
 }
 
 /// Whether to go on.
@@ -51,8 +53,9 @@ pub enum Flow {
 pub struct Walk<'a> {
     /// The mode to teach a path with; 0: it is not watched.
     pub matcher: &'a dyn Fn(&[u8]) -> u8,
-    /// Directories not to enter: mount points (looking into one could mount
-    /// something) and what the configuration says.
+    /// Mount points: not entered, for even looking into one could mount something.
+    pub points: &'a HashSet<Vec<u8>>,
+    /// Directories the configuration leaves out.
     pub skip: &'a HashSet<Vec<u8>>,
     /// Ids of the mounts a symbolic link may lead through.
     pub local: &'a HashSet<u64>,
@@ -84,7 +87,11 @@ impl Walk<'_> {
             if let Some(name) = pop_name(&mut level.pending) {
                 path.push(b'/');
                 path.extend(name.to_bytes());
+                if self.points.contains(&path) {
+                    continue;
+                }
                 if self.skip.contains(&path) {
+                    self.counts.left_out += 1;
                     continue;
                 }
                 if stack.len() == MAX_DEPTH {

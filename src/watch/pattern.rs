@@ -82,11 +82,35 @@ impl Pattern {
         !name.is_empty() && self.last.matches(name) && self.matches_directory(directory)
     }
 
-    /// Whether `directory` (without its trailing slash; empty for the root) is matched by all but the last component.
+    /// Whether `directory` (without its trailing slash; empty for the root,
+    /// `None` where there is no slash at all) is matched by all but the last component.
+    ///
+    /// From the end backwards up to the last `**`: one comparison refuses most
+    /// paths, and only a `**` below something else needs the full run.
     fn matches_directory(&self, directory: Option<&[u8]>) -> bool {
-        let everywhere = matches!(*self.directories, [Component::AnyDepth]);
-        let Some(directory) = directory else { return everywhere };
-        everywhere || self.live(directory) & 1 << self.directories.len() != 0
+        let (mut components, mut rest) = (&*self.directories, directory);
+        while let Some((component, others)) = components.split_last() {
+            if *component == Component::AnyDepth {
+                return others.is_empty()
+                    || directory.is_some_and(|whole| self.live(whole) & self.end() != 0);
+            }
+            match rest {
+                None | Some(b"") => return false,
+                Some(path) => {
+                    let (above, name) = split_last(path);
+                    if !component.matches(name) {
+                        return false;
+                    }
+                    (components, rest) = (others, above);
+                }
+            }
+        }
+        rest == Some(b"")
+    }
+
+    /// The position behind all directories.
+    fn end(&self) -> u64 {
+        1 << self.directories.len()
     }
 
     /// Whether a directory that comes into being at `path` (by rename or
@@ -103,26 +127,21 @@ impl Pattern {
     /// The positions in the pattern that are possible after all of `directory`:
     /// bit n says that n components are used up.
     fn live(&self, directory: &[u8]) -> u64 {
-        let mut live = self.skip_any_depth(1);
-        if directory.is_empty() {
-            return live;
+        let live = self.skip_any_depth(1);
+        match directory.strip_prefix(b"/") {
+            Some(relative) => self.advance(live, relative),
+            None if directory.is_empty() => live,
+            // Only the end of the path is known (it could not be followed to
+            // the root): an absolute pattern has no say.
+            None if self.directories.first() == Some(&Component::AnyDepth) => self.advance(live, directory),
+            None => 0,
         }
-        let Some(relative) = directory.strip_prefix(b"/") else {
-            // Only part of the path is known (it could not be followed to the root): an absolute pattern has no say.
-            return if self.directories.first() == Some(&Component::AnyDepth) {
-                self.advance(live, directory)
-            } else {
-                0
-            };
-        };
-        live = self.advance(live, relative);
-        live
     }
 
     fn advance(&self, mut live: u64, relative: &[u8]) -> u64 {
         for name in relative.split(|byte| *byte == b'/') {
             let mut next = 0;
-            let mut left = live & ((1 << self.directories.len()) - 1);
+            let mut left = live & (self.end() - 1);
             while left != 0 {
                 let position = left.trailing_zeros() as usize;
                 left &= left - 1;

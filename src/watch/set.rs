@@ -16,7 +16,9 @@ pub struct PatternSet {
     prefix: HashMap<u8, Vec<usize>>,
     /// Last component ends with a fixed byte and begins with none.
     suffix: HashMap<u8, Vec<usize>>,
-    /// The rest: the directory decides.
+    /// Last component says little, but its directory has a fixed name.
+    parent: HashMap<Box<[u8]>, Vec<usize>>,
+    /// The rest.
     others: Vec<usize>,
 }
 
@@ -30,7 +32,10 @@ impl PatternSet {
                 Component::Glob(glob) => match (glob.head.first(), glob.tail.last()) {
                     (Some(first), _) => set.prefix.entry(*first).or_default(),
                     (None, Some(last)) => set.suffix.entry(*last).or_default(),
-                    (None, None) => &mut set.others,
+                    (None, None) => match pattern.directories.last() {
+                        Some(Component::Literal(name)) => set.parent.entry(name.clone()).or_default(),
+                        _ => &mut set.others,
+                    },
                 },
                 Component::AnyDepth => &mut set.others,
             };
@@ -41,9 +46,16 @@ impl PatternSet {
 
     /// The index of the first pattern, in the order given, that matches `path`.
     pub fn first_match(&self, path: &[u8]) -> Option<usize> {
-        let (_, name) = split_last(path);
+        let (directory, name) = split_last(path);
         let (first, last) = (name.first()?, name.last()?);
-        let lists = [self.exact.get(name), self.prefix.get(first), self.suffix.get(last), Some(&self.others)];
+        let (_, parent) = split_last(directory.unwrap_or_default());
+        let lists = [
+            self.exact.get(name),
+            self.prefix.get(first),
+            self.suffix.get(last),
+            self.parent.get(parent),
+            Some(&self.others),
+        ];
         let mut best = None;
         for list in lists.into_iter().flatten() {
             let limit = best.unwrap_or(usize::MAX);

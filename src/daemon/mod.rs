@@ -1,0 +1,405 @@
+//! Supervision: the order of the start, the loop, the end. Touches everything;
+//! is touched by `main` only.
+//!
+//! Start: config → privileges there? → sinks opened → maps → scanner forked →
+//! programs attached → /proc scan → canary seen → privileges gone, proven →
+//! events flow → scan.
+
+mod canary;
+mod filesystems;
+mod losses;
+mod policy;
+mod reload;
+mod scans;
+mod start;
+mod wait;
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+pub use reload::{Overrides, build};
+pub use start::{Options, start};
+
+use crate::config::Config;
+use crate::decide::Decide;
+use crate::decode;
+use crate::error::Result;
+use crate::event::{Action, Body, Event, Flags, Outcome, Severity};
+use crate::pipeline::{Errand, Pipeline};
+use crate::probe::loader::{Maps, Sensor};
+use crate::ring::Ring;
+use crate::scanner::Answer;
+use crate::shared::{Counters, Settings, State, emitted};
+use crate::wire;
+use filesystems::FileSystems;
+use losses::Losses;
+use policy::Policies;
+use scans::Scans;
+use wait::{Source, Waiter};
+
+/// How long a batch may gather, alerts and bulk.
+const GATHER: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
+/// Records taken in one turn of the loop, so that signals are heard under any load.
+const TURN: usize = 8192;
+/// Losses are told at most this often.
+const TELL: Duration = Duration::from_secs(1);
+/// How long the sinks may take to write what is left at the end.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// The signals, as descriptors.
+pub(crate) struct Signals {
+    stop: UnixStream,
+    reload: UnixStream,
+}
+
+/// The running daemon.
+pub struct Daemon<'a> {
+    config: Config,
+    overrides: Overrides,
+    settings: &'a Settings,
+    state: State,
+    counters: Counters,
+    policies: Policies<'a>,
+    pipeline: Pipeline,
+    rings: [Ring; 2],
+    due: [Option<Instant>; 2],
+    sensors: Vec<Sensor>,
+    scans: Scans,
+    filesystems: FileSystems,
+    mountinfo: File,
+    losses: Losses,
+    tell: Instant,
+    waiter: Waiter,
+    signals: Signals,
+    made: u64,
+    started: Instant,
+    until: Option<Instant>,
+}
+
+impl Daemon<'_> {
+    /// Watches until told to stop; then detaches, drains and says so.
+    ///
+    /// # Errors
+    /// When waiting itself fails.
+    pub fn run(mut self) -> Result<()> {
+        let mut happened = Vec::new();
+        if let Some(until) = self.until {
+            self.waiter.wake_at(until);
+        }
+        loop {
+            self.waiter.wait(&mut happened)?;
+            let now = Instant::now();
+            for source in happened.drain(..) {
+                match source {
+                    Source::Alerts | Source::Bulk => self.gather(source as usize, now),
+                    Source::Timer => {}
+                    Source::Stop => return self.stop(),
+                    Source::Reload => self.ask_for_config(),
+                    Source::Scanner => self.hear_scanner(),
+                    Source::Mounts => {
+                        if self.filesystems.changed(&mut self.mountinfo) {
+                            self.scans.want(now);
+                        }
+                        self.settings.set_scanned(self.filesystems.list());
+                    }
+                }
+            }
+            if self.until.is_some_and(|until| until <= now) {
+                return self.stop();
+            }
+            if self.due.iter().flatten().any(|due| *due <= now) {
+                self.drain();
+            }
+            self.housekeeping(now);
+            for when in self.due.into_iter().flatten().chain(self.until).chain(self.scans.due()) {
+                self.waiter.wake_at(when);
+            }
+        }
+    }
+
+    /// A ring has a first record, or fills up while a batch gathers.
+    fn gather(&mut self, ring: usize, now: Instant) {
+        let full = self.rings[ring].waiting() >= self.rings[ring].size() / 4;
+        let when = if full { now } else { now + GATHER[ring] };
+        let due = &mut self.due[ring];
+        *due = Some(due.map_or(when, |due| due.min(when)));
+    }
+
+    /// Takes what is in the rings, both together in the order of time: an alert
+    /// must not come before the exec that explains it.
+    fn drain(&mut self) {
+        self.due = [None; 2];
+        if self.pipeline.enrich.clock.refresh().is_err() {
+            tracing::debug!("the clocks cannot be read");
+        }
+        let mut taken = 0;
+        while taken < TURN && self.take_one() {
+            taken += 1;
+        }
+        // Both positions are moved before either is looked at again.
+        let more = self.rings.each_mut().map(Ring::release);
+        if more.contains(&true) {
+            let now = Instant::now();
+            for (ring, more) in more.into_iter().enumerate() {
+                if more {
+                    self.due[ring] = Some(if taken < TURN { now + GATHER[ring] } else { now });
+                }
+            }
+        }
+        if let Some(why) = self.pipeline.take_undecodable() {
+            tracing::warn!("records that cannot be read are dropped and counted: {why}");
+        }
+        self.run_errands();
+    }
+
+    fn take_one(&mut self) -> bool {
+        let [alerts, bulk] = &mut self.rings;
+        let mut oldest: Option<(usize, u64)> = None;
+        let mut heads = [None, None];
+        for (index, ring) in [alerts, bulk].into_iter().enumerate() {
+            match ring.peek() {
+                Ok(Some(record)) => {
+                    let time = decode::time(record.bytes);
+                    if oldest.is_none_or(|(_, first)| time < first) {
+                        oldest = Some((index, time));
+                    }
+                    heads[index] = Some(record);
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!("{error}"),
+            }
+        }
+        let Some((index, _)) = oldest else { return false };
+        if let Some(record) = heads[index] {
+            // Positions are multiples of eight: the ring's number fits below.
+            self.pipeline.step(record.bytes, record.position | index as u64);
+        }
+        self.rings[index].advance();
+        true
+    }
+
+    fn run_errands(&mut self) {
+        for errand in std::mem::take(&mut self.pipeline.errands) {
+            match errand {
+                Errand::Unlearn { inode, device } => self.policies.unlearn(inode, device),
+                Errand::Rescan(path) => self.scans.tree(path),
+                Errand::Complete { point, device } => self.filesystems.mark(point, device),
+            }
+        }
+    }
+
+    /// What is not an event's business: losses, scans that are due.
+    fn housekeeping(&mut self, now: Instant) {
+        if self.tell <= now {
+            self.tell_losses();
+            self.tell = now + TELL;
+        } else if self.losses.waiting(&self.counters, &self.pipeline.stages) {
+            self.waiter.wake_at(self.tell);
+        }
+        if self.state.table_full() && self.scans.may_start_over(now) {
+            // Identities of files long gone fill the table: make it anew.
+            tracing::warn!(
+                "the table of watched files is full (limits.inodes = {}); it is made anew, until then every open is \
+                 checked by name",
+                self.config.limits.inodes
+            );
+            self.state.clear_table_full();
+            self.enforce();
+        }
+        self.scans.work(now, &self.config);
+    }
+
+    fn enforce(&mut self) {
+        match self.policies.enforce(&self.config) {
+            Ok(()) => {
+                self.filesystems.forget();
+                self.scans.start_over();
+            }
+            Err(error) => tracing::error!("{error}; the watch lists stay as they were"),
+        }
+    }
+
+    fn hear_scanner(&mut self) {
+        loop {
+            let reply = match self.scans.read() {
+                Ok(Some(reply)) => reply,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!("{error}; files are recognised by their names alone from now on");
+                    if let Some(fd) = self.scans.fd() {
+                        self.waiter.remove(fd);
+                    }
+                    self.scans.ended();
+                    self.settings.set_names_everywhere(1);
+                    return;
+                }
+            };
+            match reply.answer {
+                Answer::Config { ref paths, .. } => {
+                    let documents = reload::documents(paths, reply.files);
+                    self.reload(documents.and_then(|documents| build(&documents, &self.overrides)));
+                }
+                Answer::Failed { why, .. } => tracing::warn!("scanner: {why}"),
+                Answer::Mount { id, point, coverage, why } if self.scans.is_current(id) => {
+                    tracing::debug!(?point, ?coverage, why, "file system scanned");
+                    if coverage == crate::scanner::Coverage::Complete {
+                        // Its mark was submitted before this was said.
+                        self.drain();
+                        let point = std::os::unix::ffi::OsStrExt::as_bytes(point.as_os_str());
+                        if self.filesystems.complete(point) {
+                            self.settings.set_scanned(self.filesystems.list());
+                        }
+                    }
+                }
+                Answer::Done { id, summary } => {
+                    tracing::debug!(?summary, "scan done");
+                    if self.scans.done(id) {
+                        self.policies.learned();
+                    }
+                    self.settle_names();
+                }
+                Answer::Mount { .. } | Answer::Superseded { .. } | Answer::Ready => {}
+            }
+        }
+    }
+
+    /// Ends the name checks that a rename or link began, when the scanner has
+    /// been wherever one led. While the kernel side's word is cleared ours
+    /// holds, so that no rename falls between.
+    fn settle_names(&mut self) {
+        if !self.state.names_everywhere() || !self.scans.is_idle() {
+            return;
+        }
+        self.settings.set_names_everywhere(1);
+        self.state.clear_names_everywhere();
+        self.drain();
+        if self.scans.is_idle() {
+            self.settings.set_names_everywhere(0);
+        } else {
+            self.scans.work(Instant::now(), &self.config);
+        }
+    }
+
+    fn ask_for_config(&mut self) {
+        let mut byte = [0; 16];
+        let _ = std::io::Read::read(&mut &self.signals.reload, &mut byte);
+        if let Err(error) = self.scans.ask_for_config() {
+            self.note_problem(&format!("reload: {error}; the configuration stays as it was"));
+        }
+    }
+
+    fn reload(&mut self, config: Result<Config>) {
+        let config = match config {
+            Ok(config) => config,
+            Err(error) => {
+                self.note_problem(&format!("reload refused, the old configuration stays in force: {error}"));
+                return;
+            }
+        };
+        let restart = crate::config::restart_needed(&self.config, &config);
+        let lists = self.config.file != config.file;
+        self.pipeline.decide = Decide::new(&config);
+        self.pipeline.enrich.processes.set_capacity(config.limits.processes as usize);
+        let old = std::mem::replace(&mut self.config, config);
+        let mut enforced = Ok(());
+        if lists {
+            enforced = self.policies.enforce(&self.config);
+        } else {
+            self.policies.limits(&self.config);
+        }
+        if let Err(error) = enforced {
+            self.pipeline.decide = Decide::new(&old);
+            self.config = old;
+            self.note_problem(&format!("reload refused, the old configuration stays in force: {error}"));
+            return;
+        }
+        if lists {
+            self.filesystems.forget();
+            self.scans.start_over();
+        }
+        let _ = self.pipeline.enrich.users.refresh();
+        tracing::info!("configuration reloaded");
+        if !restart.is_empty() {
+            tracing::warn!("these settings take effect with the next start: {}", restart.join(", "));
+        }
+    }
+
+    fn note_problem(&mut self, text: &str) {
+        tracing::error!("{text}");
+    }
+
+    /// An event of the daemon's own.
+    fn emit(&mut self, action: Action, severity: Severity, body: Body<'_>) {
+        self.made += 1;
+        let now = crate::sys::Clock::boot_now().unwrap_or(0);
+        let event = Event {
+            time: self.pipeline.enrich.clock.wall(now),
+            // Below the positions of the rings, which are told apart by 0 and 1.
+            sequence: self.made << 3 | 2,
+            action,
+            severity,
+            outcome: Outcome::Success,
+            hook: "daemon",
+            tier: "none",
+            flags: Flags::default(),
+            process: None,
+            body,
+        };
+        Pipeline::deliver(&mut self.pipeline.sinks, &event);
+    }
+
+    fn tell_losses(&mut self) {
+        let now = crate::sys::Clock::boot_now().unwrap_or(0);
+        let now = self.pipeline.enrich.clock.wall(now);
+        let sinks: Vec<_> = self.pipeline.sinks.iter().map(|sink| (sink.name(), sink.counters())).collect();
+        for loss in self.losses.take(&self.counters, &self.pipeline.stages, &sinks, now) {
+            self.emit(Action::Loss, Severity::High, Body::Loss(loss));
+        }
+        for sink in &self.pipeline.sinks {
+            if let Some(problem) = sink.problem() {
+                tracing::warn!("{}: {problem}", sink.name());
+            }
+        }
+    }
+
+    fn stop(mut self) -> Result<()> {
+        for sensor in &mut self.sensors {
+            sensor.detach();
+        }
+        self.drain();
+        while self.rings.iter().any(|ring| ring.waiting() > 0) && self.due.iter().any(Option::is_some) {
+            self.drain();
+        }
+        self.tell_losses();
+        let reading = self.counters.read();
+        let mut sums = [0; 2];
+        for (kind, row) in reading.iter().enumerate() {
+            if (usize::from(wire::KIND_EXEC)..=usize::from(wire::KIND_MKNOD)).contains(&kind) {
+                sums[0] += emitted(row);
+                sums[1] += row[0];
+            }
+        }
+        let text = format!(
+            "bee-traced stopped after {} s: {} events in the kernel, {} through the rings, {} lost",
+            self.started.elapsed().as_secs(),
+            sums[0],
+            sums[1],
+            sums[0] - sums[1]
+        );
+        self.emit(Action::Stop, Severity::Info, Body::Note(text.into()));
+        let deadline = Instant::now() + FLUSH;
+        for sink in &mut self.pipeline.sinks {
+            sink.drain(deadline);
+        }
+        Ok(())
+    }
+}
+
+/// Maps a ring called `name`.
+fn ring(maps: &Maps, name: &str) -> Result<Ring> {
+    use libbpf_rs::MapCore;
+    let map = maps.get(name)?;
+    Ring::new(map.as_fd().try_clone_to_owned()?, map.max_entries() as usize)
+}
