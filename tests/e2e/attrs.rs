@@ -55,9 +55,11 @@ fn root_mode_owner_and_length() {
     }
     let run = daemon.stop();
     for (ran, path, action, opens) in &done {
-        let want = Want::new(action).path(path);
+        // Those that open the file first act on it by its descriptor.
+        let want = Want::new(action);
+        let want = if opens.is_some() { want.path(path) } else { want.named(path) };
         let want = match *action {
-            "chmod" => want.mode(0o640),
+            "chmod" => want.with("file.mode", "0640"),
             "chown" => want.with("file.uid", "4242"),
             _ => want,
         };

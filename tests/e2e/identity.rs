@@ -29,7 +29,10 @@ fn root_a_key_that_was_renamed_while_we_watch() {
     let ran =
         fixture.trigger("open", Abi::Native).args(["openat", "r", "7"]).args([&elsewhere]).run().all_well(7);
     let run = daemon.stop();
-    Want::new("rename").path(&elsewhere).with("bee.old_path", key.to_str().unwrap()).exactly(1, &run, &moved);
+    Want::new("rename")
+        .named(&elsewhere)
+        .with("bee.old_path", key.to_str().unwrap())
+        .exactly(1, &run, &moved);
     let want = Want::new("open").path(&elsewhere).access("read").flag("by_identity");
     want.with("bee.known_as", key.to_str().unwrap()).exactly(7, &run, &ran);
     run.lossless();
@@ -66,7 +69,7 @@ fn root_a_file_written_aside_and_moved_over_a_watched_name() {
     let second =
         fixture.trigger("open", Abi::Native).args(["openat", "r", "5"]).args([&alias]).run().all_well(5);
     let run = daemon.stop();
-    Want::new("rename").path(&path).with("bee.old_path", fresh.to_str().unwrap()).exactly(1, &run, &moved);
+    Want::new("rename").named(&path).with("bee.old_path", fresh.to_str().unwrap()).exactly(1, &run, &moved);
     Want::new("open").path(&path).access("read").exactly(3, &run, &first);
     Want::new("open")
         .path(&alias)

@@ -38,8 +38,7 @@ fn root_removing() {
     for abi in Abi::all() {
         for call in calls(abi, &["unlink"], &["unlinkat"]) {
             let paths = five(&fixture, &format!("{call}-{abi:?}"));
-            // The facts have to be taken before the file is gone.
-            let wants: Vec<_> = paths.iter().map(|path| Want::new("delete").path(path)).collect();
+            let wants: Vec<_> = paths.iter().map(|path| Want::new("delete").named(path)).collect();
             cases.push((abi, call, paths, wants));
         }
     }
@@ -82,12 +81,10 @@ fn root_renaming_away_and_back() {
     let wants: Vec<_> = cases
         .iter()
         .map(|(_, _, a, b)| {
-            let facts = fs::metadata(b).unwrap();
             let one = |from: &PathBuf, to: &PathBuf| {
-                let want = Want::new("rename").bare_path(to).identity(&facts);
-                want.with("bee.old_path", from.to_str().unwrap())
+                Want::new("rename").named(to).with("bee.old_path", from.to_str().unwrap())
             };
-            // Back: the file is known by its identity, and the new name is a watched one.
+            // One of the two names is a watched one each time.
             [one(a, b), one(b, a), one(a, b)]
         })
         .collect();
@@ -170,7 +167,7 @@ fn root_links() {
             let action = if call.starts_with("sym") { "symlink" } else { "link" };
             let wants: Vec<_> = links
                 .iter()
-                .map(|link| Want::new(action).path(link).with("file.target_path", target.to_str().unwrap()))
+                .map(|link| Want::new(action).named(link).with("file.target_path", target.to_str().unwrap()))
                 .collect();
             done.push((ran, wants));
         }
@@ -210,7 +207,9 @@ fn root_device_nodes() {
             let ran = fixture.trigger("names", abi).args([call]).args(&nodes).run().all_well(3);
             let wants: Vec<_> = nodes
                 .iter()
-                .map(|node| Want::new("mknod").path(node).with("bee.device_node", "1:1"))
+                .map(|node| {
+                    Want::new("mknod").named(node).with("file.mode", "0600").with("bee.device_node", "1:1")
+                })
                 .collect();
             done.push((ran, wants));
         }

@@ -22,8 +22,8 @@ fn root_a_user_tries_files_of_root() {
     }
     let run = daemon.stop();
     for (ran, access) in &done {
-        let want = Want::new("open").bare_path("/etc/shadow".as_ref()).access(access).errno(libc::EACCES);
-        want.flag("path_from_args").exactly(5, &run, ran);
+        let want = Want::new("open").named("/etc/shadow".as_ref()).access(access).errno(libc::EACCES);
+        want.exactly(5, &run, ran);
     }
     run.lossless();
 }
@@ -37,7 +37,7 @@ fn root_a_directory_on_the_way_is_closed() {
     let ran = fixture.trigger("open", Abi::Native).user(thief).args(["openat", "r", "7"]).args([&key]).run();
     let ran = ran.all_failed(7, libc::EACCES);
     let run = daemon.stop();
-    let want = Want::new("open").bare_path(&key).access("read").errno(libc::EACCES).flag("path_from_args");
+    let want = Want::new("open").named(&key).access("read").errno(libc::EACCES);
     want.exactly(7, &run, &ran);
     run.lossless();
 }
@@ -57,8 +57,7 @@ fn root_a_refused_relative_name_is_completed() {
     }
     let run = daemon.stop();
     for ran in &done {
-        let want =
-            Want::new("open").bare_path(&path).access("read").errno(libc::EACCES).flag("path_from_args");
+        let want = Want::new("open").named(&path).access("read").errno(libc::EACCES);
         want.exactly(3, &run, ran);
     }
     run.lossless();

@@ -45,11 +45,12 @@ impl Want {
         self
     }
 
-    /// About this path, of which nothing else is known or wanted.
-    pub fn bare_path(mut self, path: &Path) -> Self {
+    /// About this name. The `tracepoint` tier knows of an act on a name what the caller gave,
+    /// completed by its directory, and says so; not which file that was.
+    pub fn named(mut self, path: &Path) -> Self {
         self.path = Some(path.to_owned());
         self.identity = None;
-        self
+        self.flag("path_from_args").flag("args_racy")
     }
 
     /// With this inode, device and mode.
@@ -57,12 +58,6 @@ impl Want {
         let device = facts.dev();
         let device = format!("{}:{}", nix::sys::stat::major(device), nix::sys::stat::minor(device));
         self.identity = Some((facts.ino(), device, format!("{:04o}", facts.mode() & 0o7777)));
-        self
-    }
-
-    /// With this `file.mode`, whatever the file has now.
-    pub fn mode(mut self, mode: u32) -> Self {
-        self.identity.as_mut().unwrap().2 = format!("{mode:04o}");
         self
     }
 
@@ -133,6 +128,8 @@ impl Want {
             same("file.inode", &inode.to_string());
             same("file.device", device);
             same("file.mode", mode);
+        } else {
+            same("file.inode", "");
         }
         same("bee.access", self.access.unwrap_or_default());
         for (key, value) in &self.more {
