@@ -15,6 +15,7 @@
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod decide;
 pub mod decode;
 pub mod enrich;
@@ -22,6 +23,7 @@ pub mod error;
 pub mod event;
 pub mod event_docs;
 pub mod kernel;
+pub mod log;
 pub mod man;
 pub mod path;
 pub mod pipeline;

@@ -4,6 +4,7 @@
 //! so that what the kernel submitted is what was delivered plus what was not, and why.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use crate::decide::{Decide, FileFacts, Match, Verdict, exec_severity};
 use crate::decode::{self, Body, File, Record, Undecodable};
@@ -72,12 +73,6 @@ pub enum Errand {
     },
 }
 
-/// A file whose identity is known.
-#[derive(Debug)]
-struct Learned {
-    path: Box<[u8]>,
-}
-
 /// Identities remembered with their paths at most; of more only the kernel
 /// side knows, and events of such a file lack `bee.known_as`.
 const LEARNED: usize = 65_536;
@@ -116,8 +111,9 @@ pub struct Pipeline {
     /// The file the canary opens and executes.
     pub canary_path: Vec<u8>,
     /// Devices that are watched by number.
-    pub devices: HashMap<u32, Box<[u8]>>,
-    learned: HashMap<(u32, u64), Learned>,
+    pub devices: HashMap<u32, Rc<[u8]>>,
+    /// Paths of the files whose identity the kernel side knows, by (s_dev, inode).
+    learned: HashMap<(u32, u64), Rc<[u8]>>,
     undecodable: Option<Undecodable>,
     path: Vec<u8>,
     other: Vec<u8>,
@@ -267,10 +263,17 @@ impl Pipeline {
         }
         if fixed.node != 0 {
             self.devices.insert(fixed.node, self.path.as_slice().into());
-        } else if self.learned.len() < LEARNED {
-            self.learned.insert((fixed.device, fixed.inode), Learned { path: self.path.as_slice().into() });
+        } else {
+            self.learn(fixed.device, fixed.inode);
         }
         Fate::Context
+    }
+
+    /// The file at `self.path` is a watched one with this identity.
+    fn learn(&mut self, device: u32, inode: u64) {
+        if self.learned.len() < LEARNED || self.learned.contains_key(&(device, inode)) {
+            self.learned.insert((device, inode), self.path.as_slice().into());
+        }
     }
 
     fn file(&mut self, header: &bee_header, file: &File<'_>, sequence: u64) -> Fate {
@@ -305,9 +308,13 @@ impl Pipeline {
         }
 
         // Whether it is an event.
-        let known = self.learned.get(&(fixed.device, fixed.inode)).filter(|_| fixed.inode != 0);
         let node = (fixed.node != 0).then_some(fixed.node);
-        let known_as = node.and_then(|node| self.devices.get(&node)).or(known.map(|known| &known.path)).map(|path| &**path);
+        let known = match node {
+            Some(node) => self.devices.get(&node),
+            None => self.learned.get(&(fixed.device, fixed.inode)).filter(|_| fixed.inode != 0),
+        };
+        let known = known.cloned();
+        let known_as = known.as_deref();
         let actor = self.enrich.actor(header);
         let facts = FileFacts {
             action,
@@ -322,6 +329,10 @@ impl Pipeline {
         let (verdict, by) = self.decide.file(&facts);
         if matches!(action, Action::Rename | Action::Link) && header.result == 0 {
             self.errands.push(Errand::Rescan(self.path.clone()));
+        }
+        if action == Action::Create && by == Match::Path && verdict != Verdict::NotWatched {
+            // The kernel side learned it at once; hard links to it are known by this.
+            self.learn(fixed.device, fixed.inode);
         }
         let severity = match verdict {
             Verdict::Deliver(severity) => severity,

@@ -311,6 +311,20 @@ fn root_a_call_by_the_i386_table_kills() {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn root_a_call_by_the_x32_table_is_refused() {
+    in_child(|_| {
+        privilege::lock_down(&ACCOUNT, false).unwrap();
+        // Same architecture to the filter, other numbers: getpid, which is allowed, and execve of that table.
+        for number in [0x4000_0000 | libc::SYS_getpid, 0x4000_0000 | 520] {
+            // SAFETY: null pointers; getpid touches no memory.
+            let result = unsafe { libc::syscall(number, 0, 0, 0) };
+            assert_eq!((result, errno()), (-1, libc::EPERM), "{number:#x}");
+        }
+    });
+}
+
 #[test]
 fn root_the_user_is_made_once_and_found_again() {
     assert!(geteuid().is_root(), "this test needs root");

@@ -270,3 +270,32 @@ fn root_a_daemon_without_privilege_still_has_its_scanner() {
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
     });
 }
+
+#[test]
+fn root_a_full_queue_is_told_and_nothing_in_it_is_lost() {
+    in_namespace(|base| {
+        put(&base.join("a/b.kdbx"));
+        let scanner = start(base);
+        assert!(scanner.request(&scan(1, &["*.kdbx"], base)).unwrap());
+        assert!(matches!(finish(&scanner, 1).0, Answer::Done { .. }));
+        nix::sys::signal::kill(scanner.pid(), nix::sys::signal::Signal::SIGSTOP).unwrap();
+        let mut sent = 0;
+        while scanner.request(&Request::Tree { id: 2, path: base.join("a") }).unwrap() {
+            sent += 1;
+            assert!(sent < 100_000, "the queue has no end");
+        }
+        assert!(sent > 10, "{sent}");
+        nix::sys::signal::kill(scanner.pid(), nix::sys::signal::Signal::SIGCONT).unwrap();
+        let mut answered = 0;
+        while answered < sent {
+            let mut fds = [PollFd::new(scanner.fd(), PollFlags::POLLIN)];
+            assert_eq!(poll(&mut fds, PollTimeout::from(60_000u16)).unwrap(), 1, "{answered} of {sent}");
+            while let Some(reply) = scanner.read_reply().unwrap() {
+                assert_eq!(summary(reply.answer).files_taught, 1);
+                answered += 1;
+            }
+        }
+        assert!(scanner.request(&scan(3, &["*.kdbx"], base)).unwrap());
+        assert!(matches!(finish(&scanner, 3).0, Answer::Done { .. }));
+    });
+}

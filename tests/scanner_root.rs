@@ -236,6 +236,11 @@ fn root_a_tree_is_taught_again_by_the_last_patterns() {
         assert_eq!(mounts[0].0, base.join("b/new"));
         let (new, mounts) = tree(4, "b/new");
         assert_eq!((new.files_taught, mounts[0].1), (1, Coverage::Complete));
+        // A second view of a file system that was complete: walked, and nothing said against it.
+        fs::create_dir(base.join("b/view")).unwrap();
+        bind(&base.join("a"), &base.join("b/view"));
+        let (view, mounts) = tree(7, "b/view");
+        assert_eq!((view.mounts_partial, mounts.len()), (0, 0), "{mounts:?}");
         assert_eq!(tree(5, "b/three.kdbx").0.files_taught, 1);
         assert_eq!(tree(6, "gone").0.files_taught, 0);
     });

@@ -24,13 +24,9 @@ impl Losses {
 
     /// Whether there is something to tell.
     pub fn waiting(&self, kernel: &Counters, stages: &Counters) -> bool {
-        let lost = |now: &Reading, before: &Option<Reading>, columns: &mut dyn Iterator<Item = usize>| {
-            columns.any(|column| {
-                before.is_none_or(|before| (0..KIND_COUNT).any(|kind| now[kind][column] != before[kind][column]))
-            })
-        };
-        lost(&kernel.read(), &self.kernel, &mut CAUSES.iter().filter(|row| row.2).map(|row| row.0))
-            || lost(&stages.read(), &self.stages, &mut FATES.iter().filter(|row| row.2).map(|row| row.0 as usize))
+        let kernel_columns: Vec<usize> = CAUSES.iter().filter(|row| row.2).map(|row| row.0).collect();
+        let stage_columns: Vec<usize> = FATES.iter().filter(|row| row.2).map(|row| row.0 as usize).collect();
+        moved(kernel, &self.kernel, &kernel_columns) || moved(stages, &self.stages, &stage_columns)
     }
 
     /// Every loss since the last call, one for each stage, action and cause.
@@ -78,6 +74,12 @@ impl Losses {
         }
         losses
     }
+}
+
+fn moved(counters: &Counters, before: &Option<Reading>, columns: &[usize]) -> bool {
+    before.is_none_or(|before| {
+        columns.iter().any(|column| (0..KIND_COUNT).any(|kind| counters.get(kind, *column) != before[kind][*column]))
+    })
 }
 
 /// Every kind of the wire, with its action where it has one.

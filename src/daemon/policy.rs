@@ -30,11 +30,6 @@ impl<'a> Policies<'a> {
         Self { maps, settings, current: 0, rules: KernelRules::default() }
     }
 
-    /// The policy in force; the number of the scan that goes with it.
-    pub fn current(&self) -> u32 {
-        self.current
-    }
-
     /// Puts a configuration in force. Until `learned` is called the identities of
     /// the policy before stay good, and names are checked on every file system.
     ///

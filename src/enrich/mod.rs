@@ -86,6 +86,7 @@ impl Enrich {
     /// # Errors
     /// When /proc cannot be read at all.
     pub fn prime(&mut self, proc: &Path, cgroup: Option<&Path>) -> Result<()> {
+        self.users.refresh().map_err(|error| Error::from(error).context("/etc/passwd"))?;
         let processes = &mut self.processes;
         proc_scan::scan(proc, |found| {
             let mut flags = 0;

@@ -46,6 +46,11 @@ const fn only(number: i64, name: &'static str, when: When, why: &'static str) ->
     Row { number, name, when, why }
 }
 
+#[cfg(not(target_arch = "aarch64"))]
+const SYS_RENAMEAT: i64 = libc::SYS_renameat;
+/// include/uapi/asm-generic/unistd.h; the libc crate has no name for it here.
+#[cfg(target_arch = "aarch64")]
+const SYS_RENAMEAT: i64 = 38;
 const PROT_EXEC: u64 = 4;
 const CLONE_THREAD: u64 = 0x0001_0000;
 /// Every namespace clone(2) can make: cgroup, uts, ipc, user, pid, net, mount.
@@ -133,7 +138,7 @@ pub const DAEMON: &[Row] = &[
     any(libc::SYS_fdatasync, "fdatasync", "output kept across a power cut"),
     any(libc::SYS_ftruncate, "ftruncate", "a half-written last line taken back"),
     any(libc::SYS_renameat2, "renameat2", "log rotation"),
-    any(libc::SYS_renameat, "renameat", "log rotation"),
+    any(SYS_RENAMEAT, "renameat", "log rotation; what rename of libc is on arm64"),
     #[cfg(target_arch = "x86_64")]
     any(libc::SYS_rename, "rename", "log rotation"),
     any(libc::SYS_unlinkat, "unlinkat", "log rotation"),

@@ -120,10 +120,13 @@ impl Scan<'_> {
             return Ok(Flow::Stop);
         }
         for volume in &volumes {
-            let Some(volume) = in_scope(volume, below) else { continue };
+            let Some((volume, telling)) = in_scope(volume, below) else { continue };
             let Some((coverage, why)) = one_volume(&mut walk, patterns, &volume, &mounts) else {
                 return Ok(Flow::Stop);
             };
+            if !telling {
+                continue;
+            }
             let number = match coverage {
                 Coverage::Complete => &mut summary.mounts_complete,
                 Coverage::Partial => &mut summary.mounts_partial,
@@ -157,13 +160,15 @@ fn mount_of<'a>(mounts: &'a [Mount], path: &[u8]) -> Option<&'a Mount> {
     mounts.iter().filter(|mount| mounts::is_below(path, &mount.point)).max_by_key(|mount| mount.point.len())
 }
 
-/// The part of a volume that lies in the tree asked for. Without the mount that
-/// shows all of it nothing can be said of the volume, and the tree is walked as one.
-fn in_scope(volume: &Volume, below: Option<&[u8]>) -> Option<Volume> {
-    let Some(below) = below else { return Some(volume.clone()) };
-    let mounts: Vec<_> =
-        volume.mounts.iter().filter(|mount| mounts::is_below(&mount.point, below)).cloned().collect();
-    if mounts.is_empty() { None } else { Some(Volume { class: volume.class, mounts }) }
+/// The part of a volume that lies in the tree asked for, and whether that is
+/// enough to say something of the volume: not if the mount that shows all of it
+/// lies elsewhere.
+fn in_scope(volume: &Volume, below: Option<&[u8]>) -> Option<(Volume, bool)> {
+    let Some(below) = below else { return Some((volume.clone(), true)) };
+    let (inside, outside): (Vec<_>, Vec<_>) =
+        volume.mounts.iter().cloned().partition(|mount| mounts::is_below(&mount.point, below));
+    let telling = !outside.iter().any(|mount| mount.root == b"/");
+    if inside.is_empty() { None } else { Some((Volume { class: volume.class, mounts: inside }, telling)) }
 }
 
 /// Walks a tree that is not itself a mount.

@@ -50,9 +50,9 @@ pub struct KernelRules {
     pub prefix_lengths: u32,
     /// Bit n: some `Suffix` rule has length n (1 to 16).
     pub suffix_lengths: u32,
-    /// Some pattern has a directory that no `Anchor` can name (a wildcard, or
-    /// `**` below a fixed directory): every directory that is renamed or
-    /// mounted must be shown to [`super::PatternSet::concerns_directory`].
+    /// Some pattern has a wildcard directory with nothing fixed above it: every
+    /// directory that is renamed must be shown to
+    /// [`super::PatternSet::concerns_directory`].
     pub every_directory: bool,
 }
 
@@ -123,14 +123,7 @@ pub fn compile(watch: &[Pattern], watch_write: &[Pattern]) -> KernelRules {
         if let Some((kind, bytes)) = target(pattern) {
             out.add(kind, bytes, mask);
         }
-        for (position, component) in pattern.directories.iter().enumerate() {
-            match component {
-                Component::Literal(name) => out.add(RuleKind::Anchor, whole(name), mask),
-                // A leading `**` matches the same names wherever their directory is moved to.
-                Component::AnyDepth if position == 0 => {}
-                Component::AnyDepth | Component::Glob(_) => out.every_directory = true,
-            }
-        }
+        out.anchor(pattern, mask);
     }
     out.rules.sort_unstable();
     out.rules.dedup_by(|later, kept| {
@@ -143,7 +136,35 @@ pub fn compile(watch: &[Pattern], watch_write: &[Pattern]) -> KernelRules {
     out
 }
 
+/// In a rule's mask: a directory that comes to be here by rename may bring
+/// watched names with it (`BEE_WATCH_ANCHOR`).
+pub const ANCHOR: u8 = 8;
+
 impl KernelRules {
+    /// The directories of a pattern: where a rename of one would change what the pattern matches.
+    fn anchor(&mut self, pattern: &Pattern, mask: u8) {
+        let mut above: Option<(&[u8], bool)> = None;
+        for (position, component) in pattern.directories.iter().enumerate() {
+            match component {
+                Component::Literal(name) => {
+                    self.add(RuleKind::Anchor, whole(name), mask);
+                    above = Some((whole(name), true));
+                }
+                // A leading `**` matches the same names wherever their directory is moved to.
+                Component::AnyDepth if position == 0 => {}
+                // A directory of any name counts when it comes to lie in this one, or below it.
+                wild => match above {
+                    Some((name, true)) if matches!(wild, Component::Glob(_)) => {
+                        self.add(RuleKind::Parent, name, ANCHOR);
+                        above = Some((name, false));
+                    }
+                    Some((name, _)) => self.add(RuleKind::Directory, name, ANCHOR),
+                    None => self.every_directory = true,
+                },
+            }
+        }
+    }
+
     fn add(&mut self, kind: RuleKind, bytes: &[u8], mask: u8) {
         let Ok(length) = u8::try_from(bytes.len()) else { return };
         match kind {
@@ -183,5 +204,5 @@ pub fn candidate(rules: &KernelRules, path: &[u8]) -> u8 {
         }
         mask |= rules.mask(RuleKind::Directory, whole(ancestor));
     }
-    mask
+    mask & !ANCHOR
 }

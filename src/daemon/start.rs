@@ -1,0 +1,284 @@
+//! The start, step by step. Everything that needs a privilege happens here, and
+//! the last step lets go of all of them.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::unistd::Uid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::canary::Child;
+use super::filesystems::FileSystems;
+use super::losses::Losses;
+use super::policy::{Policies, memory_devices};
+use super::scans::Scans;
+use super::wait::{Source, Waiter};
+use super::{Daemon, Overrides, Signals};
+use crate::config::Config;
+use crate::decide::Decide;
+use crate::enrich::Enrich;
+use crate::error::{Error, ExitStatus, Result};
+use crate::event::{Action, Body, Severity};
+use crate::kernel::{Places, mounts};
+use crate::pipeline::Pipeline;
+use crate::privilege;
+use crate::probe::loader::{self, Maps, Sensor};
+use crate::probe::{FAMILIES, Tier};
+use crate::scanner::{self, Init};
+use crate::shared::{Counters, Settings, State};
+use crate::sink;
+
+/// This build's objects; a later one that replaces a running daemon takes the next.
+const GENERATION: u32 = 1;
+/// How long the canary's records may take.
+const CANARY: Duration = Duration::from_secs(2);
+
+/// What the command line says.
+#[derive(Debug)]
+pub struct Options {
+    /// The configuration file, which the scanner opens again at a reload.
+    pub config_file: PathBuf,
+    /// Stronger than the configuration.
+    pub overrides: Overrides,
+    /// No better tier than this.
+    pub force_tier: Option<Tier>,
+    /// Stop after this long.
+    pub duration: Option<Duration>,
+    /// A person looks at standard output.
+    pub terminal: bool,
+}
+
+/// Starts everything, runs it, and returns when it was told to stop.
+///
+/// # Errors
+/// With the exit status that says what kind of failure it was.
+pub fn start(config: Config, options: &Options) -> Result<()> {
+    let started = Instant::now();
+    privilege::require()?;
+    let account = privilege::ensure_user(&config.host.user)?;
+    let host = crate::sys::hostname()?;
+    let sinks =
+        vec![sink::open(&config.output, host, config.limits.queue_kib as usize * 1024, options.terminal)?];
+    let signals = signals()?;
+    let mut mountinfo = std::fs::File::open("/proc/self/mountinfo")?;
+    let enrich = Enrich::new(&config.host.proc, config.limits.processes as usize)?;
+
+    let scanner = config.sensors.file.then(|| {
+        scanner::spawn(Init {
+            account: account.clone(),
+            config: options.config_file.clone(),
+            mountinfo: "/proc/self/mountinfo".into(),
+        })
+    });
+    let scanner = scanner.transpose()?;
+
+    let maps = Maps::create(&config.limits)?;
+    let settings = Settings::new(maps.get("settings")?.as_fd())?;
+    let state = State::new(maps.get("state")?.as_fd())?;
+    let counters = Counters::new(maps.get("counters")?.as_fd())?;
+    let stages = Counters::new(maps.get("stages")?.as_fd())?;
+    let own = [std::process::id(), scanner.as_ref().map_or(0, |scanner| scanner.pid().as_raw().unsigned_abs())];
+    settings.set_self_tgid(own[0]);
+    settings.set_scanner_tgid(own[1]);
+    if config.sensors.file && scanner.is_none() {
+        settings.set_names_everywhere(1);
+    }
+    let mut policies = Policies::new(&maps, &settings);
+    policies.enforce(&config)?;
+    settings.set_generation(GENERATION);
+
+    let decide = Decide::new(&config);
+    let mut pipeline = Pipeline::new(enrich, decide, sinks, stages, own);
+    pipeline.devices = memory_devices().map(|(node, name)| (node, name.as_bytes().into())).collect();
+    let rings = [super::ring(&maps, "alerts")?, super::ring(&maps, "bulk")?];
+    let sensors = sensors(&config, &maps, options.force_tier)?;
+
+    let cgroup = config.host.cgroup.clone().or_else(|| cgroup_mount(&config));
+    pipeline.enrich.prime(&config.host.proc, cgroup.as_deref())?;
+
+    let waiter = Waiter::new()?;
+    waiter.add(rings[0].as_fd(), Source::Alerts)?;
+    waiter.add(rings[1].as_fd(), Source::Bulk)?;
+    waiter.add(signals.stop.as_fd(), Source::Stop)?;
+    waiter.add(signals.reload.as_fd(), Source::Reload)?;
+    waiter.add(mountinfo.as_fd(), Source::Mounts)?;
+    let scans = Scans::new(scanner);
+    if let Some(fd) = scans.fd() {
+        waiter.add(fd, Source::Scanner)?;
+    }
+    let now = pipeline.enrich.clock.wall(crate::sys::Clock::boot_now()?);
+    let losses = Losses::begin(&counters, &pipeline.stages, now);
+    let filesystems = FileSystems::new(&mut mountinfo);
+    let mut daemon = Daemon {
+        overrides: options.overrides.clone(),
+        settings: &settings,
+        state,
+        counters,
+        policies,
+        pipeline,
+        rings,
+        due: [None; 2],
+        sensors,
+        scans,
+        filesystems,
+        mountinfo,
+        losses,
+        tell: started,
+        waiter,
+        signals,
+        made: 0,
+        started,
+        until: options.duration.map(|span| started + span),
+        config,
+    };
+    daemon.prove_sensors()?;
+
+    let keep_bpf = privilege::needs_cap_bpf(maps.get("rules")?.as_fd(), &account)?;
+    if keep_bpf {
+        tracing::warn!("this kernel (before 5.19) wants CAP_BPF for every change of a map: it is the one kept");
+    }
+    privilege::lock_down(&account, keep_bpf)?;
+
+    daemon.announce(&account);
+    for sink in &mut daemon.pipeline.sinks {
+        sink.start()?;
+    }
+    daemon.drain();
+    daemon.scans.start_over();
+    daemon.scans.work(Instant::now(), &daemon.config);
+    daemon.run()
+}
+
+/// Loads every sensor that is switched on. One that cannot run is named with its
+/// reason and the others go on.
+fn sensors(config: &Config, maps: &Maps, forced: Option<Tier>) -> Result<Vec<Sensor>> {
+    let mut running = Vec::new();
+    let mut reasons = Vec::new();
+    for family in FAMILIES {
+        let wanted = match family.name {
+            "process" => config.sensors.process,
+            _ => config.sensors.file,
+        };
+        if !wanted {
+            continue;
+        }
+        let Some(sensor) = loader::start(family.name, maps, forced) else { continue };
+        for refused in &sensor.refused {
+            tracing::debug!(sensor = sensor.name, hook = refused.hook, reason = refused.reason, "not used");
+        }
+        match &sensor.failure {
+            None => running.push(sensor),
+            Some(reason) => {
+                tracing::error!("the {} sensor cannot run here: {reason}; continuing without its events", family.name);
+                reasons.push(format!("{}: {reason}", family.name));
+            }
+        }
+    }
+    if running.is_empty() {
+        let why = if reasons.is_empty() { "no sensor is switched on".to_owned() } else { reasons.join("\n") };
+        return Err(Error::new(ExitStatus::Unavailable, format!("no sensor can run here:\n{why}")));
+    }
+    Ok(running)
+}
+
+fn cgroup_mount(config: &Config) -> Option<PathBuf> {
+    let places = Places { proc: config.host.proc.clone(), sys: config.host.sys.clone(), ..Places::default() };
+    let mounts = mounts::read(&places).ok()?;
+    mounts::find(&mounts, "cgroup2", std::path::Path::new("/sys/fs/cgroup")).map(|mount| mount.point.clone().into())
+}
+
+/// Signals as bytes in a socket pair, which epoll can wait for.
+fn signals() -> Result<Signals> {
+    let (stop, stop_in) = UnixStream::pair()?;
+    let (reload, reload_in) = UnixStream::pair()?;
+    for stream in [&stop, &reload] {
+        stream.set_nonblocking(true)?;
+    }
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::low_level::pipe::register(signal, stop_in.try_clone()?)?;
+    }
+    signal_hook::low_level::pipe::register(SIGHUP, reload_in)?;
+    Ok(Signals { stop, reload })
+}
+
+impl Daemon<'_> {
+    /// Has a child do what each sensor must report, and waits for the records.
+    fn prove_sensors(&mut self) -> Result<()> {
+        let child = Child::fork()?;
+        let exe = std::fs::read_link("/proc/self/exe")?;
+        self.pipeline.canary_path = std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str()).to_vec();
+        self.pipeline.canary.pid = child.pid();
+        self.settings.set_canary_tgid(child.pid());
+        child.act()?;
+        let deadline = Instant::now() + CANARY;
+        let mut silent = self.silent_points();
+        while !silent.is_empty() && Instant::now() < deadline {
+            self.drain();
+            silent = self.silent_points();
+            if !silent.is_empty() {
+                // The records are in the ring before the child's end is known; only a
+                // busy machine takes longer.
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        self.settings.set_canary_tgid(0);
+        for (name, what) in &silent {
+            if let Some(at) = self.sensors.iter().position(|sensor| sensor.name == *name) {
+                tracing::error!(
+                    "the {name} sensor loaded and attached, but {what} was not reported as it was done; continuing \
+                     without its events"
+                );
+                self.sensors.remove(at);
+            }
+        }
+        self.pipeline.canary = Default::default();
+        if self.sensors.is_empty() {
+            return Err(Error::new(
+                ExitStatus::Unavailable,
+                "no sensor reports what is done on this machine, although they load and attach",
+            ));
+        }
+        Ok(())
+    }
+
+    fn silent_points(&self) -> Vec<(&'static str, &'static str)> {
+        let seen = self.pipeline.canary;
+        let mut silent = Vec::new();
+        for sensor in &self.sensors {
+            let acts: &[(bool, &str, &str)] = match sensor.name {
+                "process" => &[
+                    (seen.forked, "fork", "the fork of a child"),
+                    (seen.executed, "exec", "an exec"),
+                    (seen.ended, "exit", "the exit of a child"),
+                ],
+                _ => &[(seen.opened, "opens and changes of names", "the open of a file")],
+            };
+            for (proven, point, what) in acts {
+                if !proven && sensor.attached.iter().any(|(attached, _)| attached == point) {
+                    silent.push((sensor.name, *what));
+                }
+            }
+        }
+        silent
+    }
+
+    /// The `start` event: what runs, and how.
+    fn announce(&mut self, account: &privilege::Account) {
+        let sensors: Vec<String> = self
+            .sensors
+            .iter()
+            .map(|sensor| format!("{} ({})", sensor.name, sensor.tier().map_or("off", Tier::name)))
+            .collect();
+        let text = format!(
+            "bee-traced {} watches: {}; as {} without any privilege, {} ms after its start",
+            env!("CARGO_PKG_VERSION"),
+            sensors.join(", "),
+            if Uid::current().is_root() { "root".to_owned() } else { format!("uid {}", account.uid) },
+            self.started.elapsed().as_millis(),
+        );
+        tracing::info!("{text}");
+        self.emit(Action::Start, Severity::Info, Body::Note(text.into()));
+    }
+}
