@@ -1,0 +1,61 @@
+# Two commands are enough: `make run` and `make test`. The rest are the jobs
+# of continuous integration, one target each; `make help` lists them.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+CARGO ?= cargo
+SECS  ?= 300
+SUDO  := $(if $(filter-out 0,$(shell id -u)),sudo)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run build lint test test-unit test-root test-all coverage fuzz bench clean
+
+help:            ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
+
+setup:           ## install what is missing: compilers, headers, the daemon's user
+	@scripts/setup.sh
+
+run: setup       ## build, and watch this machine live (more arguments: ARGS="--duration 60")
+	$(CARGO) build --release --locked
+	$(SUDO) target/release/bee-traced --config config/bee-traced.toml --output pretty $(ARGS)
+
+build:           ## both programs, optimised
+	$(CARGO) build --release --locked
+
+lint:            ## formatting of Rust and C, clippy
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	scripts/clang-format.sh
+
+test:            ## everything that must hold: lint, unit, integration and root tests
+	@scripts/setup.sh
+	@$(MAKE) --no-print-directory lint
+	@scripts/test.sh unit root
+
+test-unit:       ## tests that need no privilege
+	@scripts/test.sh unit
+
+test-root:       ## end-to-end tests on this kernel (asks for root)
+	@scripts/test.sh root
+
+test-all:        ## `test`, and the slow root tests (100 load rounds)
+	@scripts/setup.sh
+	@$(MAKE) --no-print-directory lint
+	@scripts/test.sh unit root slow
+
+coverage:        ## lines and branches per module, the daemon's own runs included
+	@scripts/setup.sh
+	@scripts/coverage.sh
+
+fuzz:            ## every fuzz target for SECS seconds (300)
+	@scripts/fuzz.sh $(SECS)
+
+bench:           ## what the daemon costs here; prints, never fails on a number
+	@scripts/setup.sh
+	@scripts/bench.sh
+
+clean:           ## remove all that was built
+	$(CARGO) clean
+	rm -rf fuzz/target fuzz/artifacts fuzz/coverage

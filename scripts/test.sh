@@ -1,0 +1,80 @@
+#!/bin/bash
+# Runs the named groups of tests (unit, root, slow) and ends with one line that
+# adds up what all runners said. Only plain cargo is needed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo=${CARGO:-cargo}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+skipped=0
+
+# Prints as it goes, keeps a copy to count in.
+run() { "$@" 2>&1 | tee -a "$log" || status=1; }
+
+# The root tests are programs of their own (test = false in Cargo.toml). They are
+# built by who calls us and only run as root, so that no file under target/ ends
+# up owned by root.
+root_tests() {
+  local names=("$@") binaries binary target sudo=() why= count
+  shift $#
+  if [ "$group" = slow ]; then set -- --ignored; fi
+  mapfile -t binaries < <("$cargo" test --locked --no-run "${names[@]/#/--test=}" 2>&1 | tee /dev/stderr |
+    sed -n 's/^ *Executable tests\/.* (\(.*\))$/\1/p')
+  if [ "${#binaries[@]}" -ne "${#names[@]}" ]; then
+    echo 'test: the root tests were not built' >&2
+    status=1
+    return
+  fi
+  target=$(dirname "$(dirname "$(dirname "$(realpath "${binaries[0]}")")")")
+  make --no-print-directory -s -C tests/triggers OUT="$target/triggers" || { status=1; return; }
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then why='not root, and no sudo'
+    elif ! sudo -n true 2>/dev/null && ! { [ -t 0 ] && sudo -v; }; then why='not root, and sudo did not let us'
+    fi
+    sudo=(sudo --preserve-env=RUST_BACKTRACE,CI,LLVM_PROFILE_FILE)
+  fi
+  for binary in "${binaries[@]}"; do
+    if [ -n "$why" ]; then
+      count=$("$binary" --list "$@" | grep -c ': test$' || true)
+      echo "skipped: $count root tests: $why"
+      skipped=$((skipped + count))
+    else
+      run "${sudo[@]}" "$binary" --test-threads=1 "$@"
+    fi
+  done
+}
+
+for group in "$@"; do
+  printf '\n== %s tests ==\n' "$group"
+  case $group in
+    unit) run "$cargo" test --locked --no-fail-fast ;;
+    root) root_tests privilege_root e2e ;;
+    slow) root_tests e2e ;;
+    *) echo "test: no group called $group" >&2; exit 64 ;;
+  esac
+done
+
+# Ignored tests are the slow ones of the root group; they count as skipped
+# unless the slow group ran them.
+case " $* " in *' slow '*) count_ignored=0 ;; *) count_ignored=1 ;; esac
+awk -v skipped="$skipped" -v status="$status" -v count_ignored="$count_ignored" '
+  /^test result: / {
+    for (i = 1; i <= NF; i++) {
+      if ($i ~ /^passed/)  passed  += $(i - 1)
+      if ($i ~ /^failed/)  failed  += $(i - 1)
+      if ($i ~ /^ignored/) ignored += $(i - 1)
+    }
+  }
+  /^skipped: / && !/root tests: / { inner++ }
+  /^failures:$/ { listing = 1; next }
+  listing && /^    [^ ]+$/ { names[$1] = 1 }
+  /^test result: / { listing = 0 }
+  END {
+    # A runner that died (a signal, a build error) has no line of its own.
+    if (status != 0 && failed == 0) failed = 1
+    print ""
+    for (name in names) print "failed: " name
+    printf "%d passed, %d failed, %d skipped\n", passed - inner, failed, skipped + inner + (count_ignored ? ignored : 0)
+  }' "$log"
+exit "$status"

@@ -1,0 +1,139 @@
+//! What the daemon costs here: interleaved rounds with and without it, on the
+//! shipped configuration and the fixture of the end-to-end tests. Prints,
+//! never asserts: the numbers are for people, and machines differ.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "../e2e/harness/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod harness;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use harness::{Abi, Daemon, Fixture};
+
+const ROUNDS: usize = 9;
+
+/// One loop that is timed.
+struct Load {
+    what: &'static str,
+    promise: f64,
+    args: Vec<String>,
+    count: u32,
+}
+
+fn main() {
+    let fixture = Fixture::new();
+    let plain = fixture.write("plain", "x");
+    let secret = fixture.secret(1);
+    let load = |what, promise, count: u32, args: &[&str]| {
+        let mut args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        args.insert(1, count.to_string());
+        Load { what, promise, args, count }
+    };
+    let loads = [
+        load("getpid", 1.65, 2_000_000, &["getpid"]),
+        load("unwatched open+close", 1.35, 300_000, &["open", plain.to_str().unwrap()]),
+        // Few enough that the promise is about opens whose event really comes.
+        load("watched open, its event", 1.8, 500, &["open", secret.to_str().unwrap()]),
+    ];
+    // Ratios of each load, and nanoseconds without the daemon.
+    let mut ratios = vec![Vec::new(); loads.len()];
+    let mut base = vec![Vec::new(); loads.len()];
+    let (mut starts, mut delivered, mut lost) = (Vec::new(), 0, 0);
+    for round in 0..ROUNDS {
+        // Every other round the other way round, so that a drift of the machine evens out.
+        let without = |out: &mut Vec<f64>| out.extend(loads.iter().map(|load| time(&fixture, load)));
+        let mut with = |out: &mut Vec<f64>| {
+            let daemon = Daemon::start_scanned(&fixture, &[]);
+            starts.push(daemon.to_start);
+            out.extend(loads.iter().map(|load| time(&fixture, load)));
+            let run = daemon.stop();
+            let of_load =
+                |event: &&harness::Event| event.text("process.name") == "load" && event.action() == "open";
+            delivered += run.events.iter().filter(of_load).count();
+            lost += run.lost("open");
+        };
+        let (mut off, mut on) = (Vec::new(), Vec::new());
+        if round % 2 == 0 {
+            without(&mut off);
+            with(&mut on);
+        } else {
+            with(&mut on);
+            without(&mut off);
+        }
+        for index in 0..loads.len() {
+            ratios[index].push(on[index] / off[index]);
+            base[index].push(off[index]);
+        }
+    }
+    println!("\n{ROUNDS} rounds with and without the daemon, medians\n");
+    println!("{:<26} {:>10} {:>8} {:>9}", "", "ns without", "ratio", "promised");
+    for (index, load) in loads.iter().enumerate() {
+        let (ns, ratio) = (median(&mut base[index]), median(&mut ratios[index]));
+        println!("{:<26} {ns:>10.0} {ratio:>7.2}x {:>8.2}x", load.what, load.promise);
+    }
+    let opens = ROUNDS * usize::try_from(loads[2].count).unwrap();
+    println!("\nevents of the watched opens: {delivered} delivered of {opens}, {lost} lost");
+    let mut starts: Vec<_> = starts.iter().map(Duration::as_secs_f64).collect();
+    println!("start to the start event: {:.0} ms", median(&mut starts) * 1000.0);
+    at_rest(&fixture);
+}
+
+/// Nanoseconds a call.
+fn time(fixture: &Fixture, load: &Load) -> f64 {
+    let ran = fixture.trigger("load", Abi::Native).args(&load.args).run();
+    #[allow(clippy::cast_precision_loss)] // nanoseconds of seconds
+    let all = ran.acts[0].0 as f64;
+    all / f64::from(load.count)
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Memory, the first event, and wake-ups while nothing happens.
+fn at_rest(fixture: &Fixture) {
+    let clock = Instant::now();
+    let mut daemon = Daemon::start(fixture, &[]);
+    let path = fixture.secret(2);
+    drop(fs::File::open(&path).unwrap());
+    let wanted = path.to_str().unwrap();
+    daemon.wait_event("the first event", 10, |event| event.text("file.path") == wanted);
+    println!("start to the first event in the output: {:.0} ms", clock.elapsed().as_secs_f64() * 1000.0);
+    daemon.wait_scanned(&fixture.scan_probe());
+    let pid = daemon.pid();
+    let pss = kib(&format!("/proc/{pid}/smaps_rollup"), "Pss:");
+    println!(
+        "memory: PSS {pss} KiB (promised 6144), peak RSS {} KiB (promised 20480)",
+        kib(&format!("/proc/{pid}/status"), "VmHWM:")
+    );
+    // The daemon's own timers and the last events of the scan.
+    std::thread::sleep(Duration::from_secs(2));
+    let before = switches(pid);
+    std::thread::sleep(Duration::from_secs(5));
+    let woken = switches(pid) - before;
+    let run = daemon.stop();
+    println!(
+        "wake-ups in 5 s of rest: {woken} (the machine made {} events in all of this run)",
+        run.events.len()
+    );
+}
+
+fn kib(file: &str, key: &str) -> u64 {
+    let text = fs::read_to_string(file).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("0");
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// How often its threads went to sleep, which is how often they were woken.
+fn switches(pid: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads
+        .map(|thread| {
+            kib(thread.unwrap().path().join("status").to_str().unwrap(), "voluntary_ctxt_switches:")
+        })
+        .sum()
+}

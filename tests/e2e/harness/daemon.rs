@@ -1,0 +1,167 @@
+//! The daemon as a child process: started, waited for, told, stopped.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::kernel::{Objects, objects};
+use super::{Event, Fixture, Run, wait_for};
+
+/// The daemon's program, as built with these tests.
+pub fn bee_traced() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_bee-traced"))
+}
+
+/// The command-line program.
+pub fn bee_trace() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_bee-trace"))
+}
+
+/// A running daemon. Dropped without `stop`, as when a test fails, it is killed.
+pub struct Daemon {
+    child: Child,
+    output: PathBuf,
+    log: PathBuf,
+    /// How far `wait_line` has read.
+    seen: u64,
+    before: Objects,
+    /// From the start of the process to its `start` event in the output.
+    pub to_start: std::time::Duration,
+}
+
+impl Daemon {
+    /// Starts the daemon on the fixture's configuration and waits for `start`.
+    pub fn start(fixture: &Fixture, arguments: &[&str]) -> Self {
+        let output = fixture.dir.join("events.json");
+        let log = fixture.dir.join("daemon.log");
+        let before = objects();
+        let clock = Instant::now();
+        let mut command = bee_traced();
+        command.arg("--config").arg(fixture.config()).args(["--output", "json"]).args(arguments);
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(File::create(&output).unwrap())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut daemon = Self { child, output, log, seen: 0, before, to_start: clock.elapsed() };
+        daemon.wait_event("the start event", 30, |event| event.action() == "start");
+        daemon.to_start = clock.elapsed();
+        daemon
+    }
+
+    /// As `start`, and waits until the scanner has taught the kernel the identities of the
+    /// watched files: until then a file under a foreign name is not recognised, by design.
+    pub fn start_scanned(fixture: &Fixture, arguments: &[&str]) -> Self {
+        let mut daemon = Self::start(fixture, arguments);
+        daemon.wait_scanned(&fixture.scan_probe());
+        daemon
+    }
+
+    /// Waits until an open of `alias`, a hard link of a watched file under a name nobody
+    /// watches, is reported.
+    pub fn wait_scanned(&mut self, alias: &Path) {
+        let me = u64::from(std::process::id());
+        let end = Instant::now() + std::time::Duration::from_secs(60);
+        loop {
+            drop(File::open(alias).unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(150));
+            let seen = |event: &Event| {
+                event.pid() == Some(me)
+                    && event.text("file.path").as_bytes() == alias.as_os_str().as_encoded_bytes()
+            };
+            if self.new_events().iter().any(seen) {
+                return;
+            }
+            assert!(Instant::now() < end, "the scan did not reach {}:\n{}", alias.display(), self.log());
+        }
+    }
+
+    /// The daemon's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits for an event among those not yet looked at.
+    pub fn wait_event(&mut self, what: &str, seconds: u64, mut wanted: impl FnMut(&Event) -> bool) -> Event {
+        let mut found = None;
+        let end = Instant::now() + std::time::Duration::from_secs(seconds);
+        while found.is_none() {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("{what}: the daemon ended, {status}:\n{}", self.log());
+            }
+            assert!(Instant::now() < end, "{what}: not within {seconds} s; its log:\n{}", self.log());
+            found = self.new_events().into_iter().find(|event| wanted(event));
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        found.unwrap()
+    }
+
+    /// Complete lines that came since the last look.
+    fn new_events(&mut self) -> Vec<Event> {
+        let mut file = File::open(&self.output).unwrap();
+        file.seek(SeekFrom::Start(self.seen)).unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.seen += end as u64;
+        std::str::from_utf8(&bytes[..end]).unwrap().lines().map(Event::parse).collect()
+    }
+
+    /// Sends a signal to the daemon, by its pid.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Waits for the end; `None` if it does not come in time.
+    pub fn wait(&mut self, seconds: u64) -> ExitStatus {
+        let mut status = None;
+        wait_for("the daemon's end", seconds, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// Stops it by SIGTERM; it must end with status 0 and a `stop` event, and leave nothing
+    /// in the kernel. Gives all its events.
+    pub fn stop(mut self) -> Run {
+        self.signal(Signal::SIGTERM);
+        let status = self.wait(30);
+        self.finish(status)
+    }
+
+    /// As `stop`, for a daemon that ends by itself.
+    pub fn finish(&mut self, status: ExitStatus) -> Run {
+        let log = self.log();
+        assert_eq!(status.code(), Some(0), "the daemon ended with {status}:\n{log}");
+        let left = super::kernel::left_since(&self.before);
+        assert!(left.is_empty(), "left in the kernel: {left:?}\n{log}");
+        let run = Run::read(&self.output);
+        assert_eq!(run.events.first().map(Event::action), Some("start"), "the first event");
+        assert_eq!(run.events.last().map(Event::action), Some("stop"), "the last event");
+        run
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("the daemon's log:\n{}", self.log());
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What every end-to-end test uses: a fixture (files, users, configuration), the
+//! daemon on it, triggers, and the events that came of them.
+
+mod daemon;
+mod event;
+mod fixture;
+mod kernel;
+mod run;
+mod trigger;
+mod want;
+
+pub use daemon::{Daemon, bee_trace, bee_traced};
+pub use event::Event;
+pub use fixture::{Fixture, User};
+pub use kernel::{dmesg, objects_left};
+pub use run::Run;
+pub use trigger::{Abi, Ran, Trigger};
+pub use want::Want;
+
+/// Waits until `done` says so, looking every few milliseconds.
+///
+/// # Panics
+/// After `seconds`, naming `what`.
+pub fn wait_for(what: &str, seconds: u64, mut done: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+    while !done() {
+        assert!(std::time::Instant::now() < end, "{what}: not within {seconds} s");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// Writes past libtest's capture, so that a reader of a passing run sees it;
+/// `scripts/test.sh` counts these lines.
+pub fn skipped(why: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}

@@ -1,0 +1,175 @@
+//! What a test wants of a trigger's events: every field, and exactly so many.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use bee_trace::event::Action;
+use nix::errno::Errno;
+
+use super::{Abi, Event, Ran, Run};
+
+/// A description of one file event; what is not set must not be in the event.
+#[derive(Clone, Debug)]
+pub struct Want {
+    action: Action,
+    path: Option<PathBuf>,
+    access: Option<&'static str>,
+    errno: Option<i32>,
+    /// Inode, device and mode.
+    identity: Option<(u64, String, String)>,
+    flags: Vec<&'static str>,
+    more: Vec<(&'static str, String)>,
+}
+
+impl Want {
+    /// An event with this `event.action`.
+    pub fn new(action: &str) -> Self {
+        let action = Action::from_name(action).unwrap();
+        Self {
+            action,
+            path: None,
+            access: None,
+            errno: None,
+            identity: None,
+            flags: Vec::new(),
+            more: Vec::new(),
+        }
+    }
+
+    /// About this path, with the inode, device and mode it has now (or by `like`).
+    pub fn path(mut self, path: &Path) -> Self {
+        self.path = Some(path.to_owned());
+        if let Ok(facts) = std::fs::symlink_metadata(path) {
+            self = self.identity(&facts);
+        }
+        self
+    }
+
+    /// About this name. The `tracepoint` tier knows of an act on a name what the caller gave,
+    /// completed by its directory, and says so; not which file that was.
+    pub fn named(mut self, path: &Path) -> Self {
+        self.path = Some(path.to_owned());
+        self.identity = None;
+        self.flag("path_from_args").flag("args_racy")
+    }
+
+    /// With this inode, device and mode.
+    pub fn identity(mut self, facts: &std::fs::Metadata) -> Self {
+        let device = facts.dev();
+        let device = format!("{}:{}", nix::sys::stat::major(device), nix::sys::stat::minor(device));
+        self.identity = Some((facts.ino(), device, format!("{:04o}", facts.mode() & 0o7777)));
+        self
+    }
+
+    /// With this `bee.access`.
+    pub fn access(mut self, access: &'static str) -> Self {
+        self.access = Some(access);
+        self
+    }
+
+    /// Refused with this errno.
+    pub fn errno(mut self, errno: i32) -> Self {
+        self.errno = Some(errno);
+        self
+    }
+
+    /// With this word in `bee.flags`.
+    pub fn flag(mut self, flag: &'static str) -> Self {
+        self.flags.push(flag);
+        self
+    }
+
+    /// With this string at this key.
+    pub fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.more.push((key, value.into()));
+        self
+    }
+
+    /// Asserts that the trigger made exactly `count` file events, all of them like this.
+    pub fn exactly(&self, count: usize, run: &Run, ran: &Ran) {
+        let events = run.files(ran);
+        for event in &events {
+            self.check(event, run, ran);
+        }
+        assert_eq!(events.len(), count, "file events of {:?}; wanted: {self:?}", ran.args);
+    }
+
+    /// As `exactly`, of the events with this action only.
+    pub fn among(&self, count: usize, run: &Run, ran: &Ran) {
+        let name = self.action.name();
+        let events: Vec<_> = run.files(ran).into_iter().filter(|event| event.action() == name).collect();
+        for event in &events {
+            self.check(event, run, ran);
+        }
+        assert_eq!(events.len(), count, "{name} events of {:?}; wanted: {self:?}", ran.args);
+    }
+
+    /// Asserts every field of one event.
+    pub fn check(&self, event: &Event, run: &Run, ran: &Ran) {
+        let same = |key: &str, wanted: &str| assert_eq!(event.text(key), wanted, "{key} of {event}");
+        let facts = self.action.facts();
+        same("event.action", facts.name);
+        same("event.kind", facts.kind);
+        assert_eq!(event.list("event.category"), facts.category, "{event}");
+        assert_eq!(event.list("event.type"), facts.types, "{event}");
+        assert!(event.number("event.severity").is_some_and(|severity| severity > 0), "{event}");
+        same("event.outcome", if self.errno.is_some() { "failure" } else { "success" });
+        same(
+            "event.code",
+            &self.errno.map(|code| format!("{:?}", Errno::from_raw(code))).unwrap_or_default(),
+        );
+        same("bee.sensor", facts.sensor);
+        assert!(!event.text("bee.hook").is_empty() && !event.text("bee.tier").is_empty(), "{event}");
+
+        if let Some(path) = &self.path {
+            same("file.path", path.to_str().unwrap());
+        }
+        if let Some((inode, device, mode)) = &self.identity {
+            same("file.inode", &inode.to_string());
+            same("file.device", device);
+            same("file.mode", mode);
+        } else {
+            same("file.inode", "");
+        }
+        same("bee.access", self.access.unwrap_or_default());
+        for (key, value) in &self.more {
+            same(key, value);
+        }
+        let mut flags = self.flags.clone();
+        if ran.abi == Abi::Compat && !flags.contains(&"compat_32bit") {
+            flags.push("compat_32bit");
+        }
+        flags.sort_unstable();
+        let mut found = event.list("bee.flags");
+        found.sort_unstable();
+        assert_eq!(found, flags, "bee.flags of {event}");
+        check_process(event, run, ran);
+    }
+}
+
+/// Asserts what is told of the acting process.
+pub fn check_process(event: &Event, run: &Run, ran: &Ran) {
+    let same = |key: &str, wanted: &str| assert_eq!(event.text(key), wanted, "{key} of {event}");
+    let me = std::process::id();
+    assert_eq!(event.number("process.pid"), Some(ran.pid.into()), "{event}");
+    assert_eq!(event.number("process.thread.id"), Some(ran.pid.into()), "{event}");
+    same("process.name", ran.program.file_name().unwrap().to_str().unwrap());
+    same("process.executable", ran.program.to_str().unwrap());
+    assert_eq!(event.list("process.args"), ran.args, "{event}");
+    same("process.user.id", &ran.uid.to_string());
+    same("process.user.effective.id", &ran.uid.to_string());
+    same("process.group.id", &ran.gid.to_string());
+    let user = nix::unistd::User::from_uid(ran.uid.into()).unwrap();
+    same("process.user.name", &user.map(|user| user.name).unwrap_or_default());
+    assert_eq!(event.number("process.parent.pid"), Some(me.into()), "{event}");
+    same("process.parent.name", std::fs::read_to_string("/proc/self/comm").unwrap().trim_end());
+    same("process.parent.executable", std::env::current_exe().unwrap().to_str().unwrap());
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let id = event.text("process.entity_id");
+    assert!(id.starts_with(&format!("{}-{}-", &boot[..8], ran.pid)), "entity_id of {event}");
+    // RFC 3339 in UTC sorts as text; starts are rounded to clock ticks.
+    let (start, time) = (event.text("process.start"), event.text("@timestamp"));
+    assert!(!start.is_empty() && start <= time, "process.start of {event}");
+    let began = run.events.first().map_or("", |first| first.text("@timestamp"));
+    assert!(began <= time, "@timestamp of {event}");
+}

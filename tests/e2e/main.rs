@@ -1,0 +1,25 @@
+//! End-to-end tests: the real daemon on the real kernel, real triggers, exact
+//! numbers. They need root and run one after the other (`make test-root`).
+//!
+//! `harness/` starts, stops and reads; every other file is one theme of what
+//! the product promises.
+
+#![allow(clippy::unwrap_used)] // A test that cannot go on says where and why.
+
+mod harness;
+
+mod attrs;
+mod check;
+mod flags;
+mod hog;
+mod identity;
+mod lifecycle;
+mod names;
+mod opens;
+mod paths;
+mod privileges;
+mod process;
+mod refused;
+mod reload;
+mod rounds;
+mod storm;

@@ -1,0 +1,78 @@
+//! However the file is named, the event has its true path.
+
+use crate::harness::{Abi, Daemon, Fixture, Want};
+
+#[test]
+fn root_relative_dotdot_chdir_dirfd_and_a_path_in_an_untouched_page() {
+    let fixture = Fixture::new();
+    let daemon = Daemon::start_scanned(&fixture, &[]);
+    let hows = [
+        "relative",
+        "dot",
+        "dotdot",
+        "fchdir",
+        "dirfd",
+        "elsewhere",
+        "proc-cwd",
+        "proc-root",
+        "reopen",
+        "cold",
+    ];
+    let mut done = Vec::new();
+    for abi in Abi::all() {
+        for (number, how) in hows.into_iter().enumerate() {
+            let path = fixture.secret(1 + number);
+            let (dir, name) = (path.parent().unwrap(), path.file_name().unwrap());
+            let trigger = fixture.trigger("where", abi).args([how, "7"]).args([dir]).args([name]);
+            done.push((trigger.run().all_well(7), path));
+        }
+    }
+    let run = daemon.stop();
+    for (ran, path) in &done {
+        Want::new("open").path(path).access("read").exactly(7, &run, ran);
+    }
+    run.lossless();
+}
+
+#[test]
+fn root_a_path_of_thirty_directories() {
+    let fixture = Fixture::new();
+    let deep = (0..30).map(|level| format!("level-{level:02}")).collect::<Vec<_>>().join("/");
+    let path = fixture.write(&format!("{deep}/.env"), "x");
+    let daemon = Daemon::start_scanned(&fixture, &[]);
+    let ran = fixture.trigger("open", Abi::Native).args(["openat", "r", "3"]).args([&path]).run().all_well(3);
+    let run = daemon.stop();
+    Want::new("open").path(&path).access("read").exactly(3, &run, &ran);
+    run.lossless();
+}
+
+#[test]
+fn root_a_name_that_is_not_utf8() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let fixture = Fixture::new();
+    let mut bytes = fixture.dir.join("tree").into_os_string().into_vec();
+    bytes.extend_from_slice(b"/.env.\xff\n\"");
+    let path = std::path::PathBuf::from(std::ffi::OsString::from_vec(bytes));
+    std::fs::write(&path, "x").unwrap();
+    let daemon = Daemon::start_scanned(&fixture, &[]);
+    drop(std::fs::File::open(&path).unwrap());
+    let run = daemon.stop();
+    let shown = format!("{}/tree/.env.\\xff\n\"", fixture.dir.display());
+    let me = std::process::id();
+    let events: Vec<_> = run.of(me).filter(|event| event.text("file.path") == shown).collect();
+    assert_eq!(events.len(), 1);
+    assert!(events[0].has_flag("non_utf8"), "{}", events[0]);
+}
+
+#[test]
+fn root_through_a_symbolic_link_the_file_itself_is_named() {
+    let fixture = Fixture::new();
+    let path = fixture.secret(5);
+    let link = fixture.dir.join("looks-harmless");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let daemon = Daemon::start_scanned(&fixture, &[]);
+    let ran = fixture.trigger("open", Abi::Native).args(["openat", "r", "5"]).args([&link]).run().all_well(5);
+    let run = daemon.stop();
+    Want::new("open").path(&path).access("read").exactly(5, &run, &ran);
+    run.lossless();
+}
