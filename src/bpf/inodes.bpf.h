@@ -85,17 +85,18 @@ static __always_inline long bee_inode_learn(const struct bee_settings *set, __u6
 }
 
 /* Whether names need not be checked on this file system. */
-static __always_inline bool bee_scanned(const struct bee_settings *set, __u32 device)
+__noinline int bee_scanned(__u32 device)
 {
+	struct bee_settings *set = bee_settings();
 	struct bee_state *shared = bee_state();
 
-	if (set->names_everywhere || !shared || shared->names_everywhere || shared->table_full)
-		return false;
+	if (!set || !shared || set->names_everywhere || shared->names_everywhere || shared->table_full)
+		return 0;
 	for (int i = 0; i < BEE_SCANNED_MAX; i++) {
 		if (i >= set->scanned_count)
 			break;
 		if (set->scanned[i] == device)
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }

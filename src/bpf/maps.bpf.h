@@ -63,7 +63,17 @@ struct {
 #define BEE_TAIL_MASK 0x3fff /* offsets a string may begin at */
 #define BEE_TAIL_SIZE (BEE_TAIL_MASK + 1 + BEE_PART_MAX + 256)
 
+/* One name argument, as found in the tail. */
+struct bee_given {
+	__u32 name_length; /* with its NUL */
+	__u32 walk_length;
+	__u32 mask;
+	__u32 reserved;
+	__u64 flags;
+};
+
 struct bee_scratch {
+	struct bee_given given[2];
 	__u8 fixed[BEE_FIXED_MAX];
 	__u8 tail[BEE_TAIL_SIZE];
 };

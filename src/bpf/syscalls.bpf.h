@@ -56,7 +56,7 @@ struct bee_call {
 	__u8 value_2; /* gid, device, high half of a length */
 };
 
-static const struct bee_call bee_calls[CALL_ROOM] = {
+const struct bee_call bee_calls[CALL_ROOM] = {
 	/*                     kind               fd      dir     name dir2    name2   value   value2 */
 	[CALL_OPEN] = { BEE_KIND_OPEN, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, NO_ARG },
 	[CALL_CREAT] = { BEE_KIND_OPEN, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG },
@@ -95,7 +95,7 @@ static const struct bee_call bee_calls[CALL_ROOM] = {
 #if defined(__TARGET_ARCH_x86)
 
 /* arch/x86/entry/syscalls/syscall_64.tbl */
-static const __u8 bee_native_calls[BEE_SYSCALLS] = {
+const __u8 bee_native_calls[BEE_SYSCALLS] = {
 	[2] = CALL_OPEN,
 	[76] = CALL_TRUNCATE,
 	[77] = CALL_FTRUNCATE,
@@ -126,7 +126,7 @@ static const __u8 bee_native_calls[BEE_SYSCALLS] = {
 };
 
 /* arch/x86/entry/syscalls/syscall_32.tbl */
-static const __u8 bee_compat_calls[BEE_SYSCALLS] = {
+const __u8 bee_compat_calls[BEE_SYSCALLS] = {
 	[5] = CALL_OPEN,
 	[8] = CALL_CREAT,
 	[9] = CALL_LINK,
@@ -169,39 +169,13 @@ static __always_inline bool bee_compat(struct task_struct *task)
 	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
 }
 
-static __always_inline __u64 bee_argument(struct pt_regs *regs, bool compat, __u8 number)
-{
-	if (compat) {
-		switch (number) {
-		case 0:
-			return (__u32)BPF_CORE_READ(regs, bx);
-		case 1:
-			return (__u32)BPF_CORE_READ(regs, cx);
-		case 2:
-			return (__u32)BPF_CORE_READ(regs, dx);
-		case 3:
-			return (__u32)BPF_CORE_READ(regs, si);
-		case 4:
-			return (__u32)BPF_CORE_READ(regs, di);
-		default:
-			return 0;
-		}
-	}
-	switch (number) {
-	case 0:
-		return BPF_CORE_READ(regs, di);
-	case 1:
-		return BPF_CORE_READ(regs, si);
-	case 2:
-		return BPF_CORE_READ(regs, dx);
-	case 3:
-		return BPF_CORE_READ(regs, r10);
-	case 4:
-		return BPF_CORE_READ(regs, r8);
-	default:
-		return 0;
-	}
-}
+/* Where the arguments lie in pt_regs, native and 32-bit. The layout is the ABI
+ * of arch/x86/include/uapi/asm/ptrace.h. */
+#define BEE_REGISTER(name) __builtin_offsetof(struct pt_regs, name)
+const __u8 bee_registers[2][8] = {
+	{ BEE_REGISTER(di), BEE_REGISTER(si), BEE_REGISTER(dx), BEE_REGISTER(r10), BEE_REGISTER(r8) },
+	{ BEE_REGISTER(bx), BEE_REGISTER(cx), BEE_REGISTER(dx), BEE_REGISTER(si), BEE_REGISTER(di) },
+};
 
 /* tp_btf may read the registers directly, raw_tp by CO-RE only. */
 #define bee_syscall_number(regs) ((regs)->orig_ax)
@@ -210,7 +184,7 @@ static __always_inline __u64 bee_argument(struct pt_regs *regs, bool compat, __u
 #elif defined(__TARGET_ARCH_arm64)
 
 /* include/uapi/asm-generic/unistd.h */
-static const __u8 bee_native_calls[BEE_SYSCALLS] = {
+const __u8 bee_native_calls[BEE_SYSCALLS] = {
 	[33] = CALL_MKNODAT,
 	[35] = CALL_UNLINKAT,
 	[36] = CALL_SYMLINKAT,
@@ -230,7 +204,7 @@ static const __u8 bee_native_calls[BEE_SYSCALLS] = {
 };
 
 /* arch/arm/tools/syscall.tbl */
-static const __u8 bee_compat_calls[BEE_SYSCALLS] = {
+const __u8 bee_compat_calls[BEE_SYSCALLS] = {
 	[5] = CALL_OPEN,
 	[8] = CALL_CREAT,
 	[9] = CALL_LINK,
