@@ -30,11 +30,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         "-I".into(),
         bpf.clone().into(),
     ];
-    let mut sources: Vec<PathBuf> = fs::read_dir(&bpf)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut sources: Vec<PathBuf> =
+        fs::read_dir(&bpf)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     sources.sort();
     for source in sources {
         println!("cargo:rerun-if-changed={}", source.display());
-        let Some(name) = source.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".bpf.c"))
+        let Some(name) =
+            source.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".bpf.c"))
         else {
             continue;
         };

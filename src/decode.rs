@@ -108,7 +108,9 @@ impl fmt::Display for Undecodable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Short => f.write_str("a record is shorter than its fixed part"),
-            Self::Version(version) => write!(f, "a record of wire format {version}, this build reads {WIRE_VERSION}"),
+            Self::Version(version) => {
+                write!(f, "a record of wire format {version}, this build reads {WIRE_VERSION}")
+            }
             Self::Kind(kind) => write!(f, "a record of the unknown kind {kind}"),
             Self::Length => f.write_str("a record's lengths do not add up"),
             Self::Alignment => f.write_str("a record is not aligned to eight bytes"),

@@ -36,5 +36,6 @@ pub mod sink;
 mod skel;
 pub mod sys;
 pub mod text;
+pub mod trial;
 pub mod watch;
 pub mod wire;

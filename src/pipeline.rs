@@ -121,7 +121,13 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// A pipeline that has seen nothing yet.
-    pub fn new(enrich: Enrich, decide: Decide, sinks: Vec<Box<dyn Sink>>, stages: Counters, own: [u32; 2]) -> Self {
+    pub fn new(
+        enrich: Enrich,
+        decide: Decide,
+        sinks: Vec<Box<dyn Sink>>,
+        stages: Counters,
+        own: [u32; 2],
+    ) -> Self {
         Self {
             enrich,
             decide,

@@ -89,7 +89,9 @@ impl Ring {
             if size > self.size || next > produced {
                 self.position = produced;
                 self.next = produced;
-                return Err(Error::failure("a ring buffer holds a record longer than itself; it was emptied"));
+                return Err(Error::failure(
+                    "a ring buffer holds a record longer than itself; it was emptied",
+                ));
             }
             if length & DISCARD != 0 {
                 self.position = next;

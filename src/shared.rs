@@ -48,7 +48,7 @@ impl Mapping {
 
     /// The 64-bit word at `offset` (a multiple of 8).
     pub fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
-        assert!(offset.is_multiple_of(8), "a word off its alignment");
+        assert!(offset % 8 == 0, "a word off its alignment");
         // SAFETY: inside the mapping and aligned; lives as long as self. Stores to a
         // read-only mapping are not made (Ring and the types below).
         unsafe { AtomicU64::from_ptr(self.at(offset, 8).cast().as_ptr()) }
@@ -56,7 +56,7 @@ impl Mapping {
 
     /// The 32-bit word at `offset` (a multiple of 4).
     pub fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
-        assert!(offset.is_multiple_of(4), "a word off its alignment");
+        assert!(offset % 4 == 0, "a word off its alignment");
         // SAFETY: as above.
         unsafe { AtomicU32::from_ptr(self.at(offset, 4).cast().as_ptr()) }
     }
@@ -129,7 +129,8 @@ impl Settings {
     /// # Errors
     /// When it cannot be mapped.
     pub fn new(fd: BorrowedFd<'_>) -> Result<Self> {
-        Mapping::new(fd, 0, size_of::<bee_settings>().next_multiple_of(crate::sys::page_size()), true).map(Self)
+        Mapping::new(fd, 0, size_of::<bee_settings>().next_multiple_of(crate::sys::page_size()), true)
+            .map(Self)
     }
 
     /// Says which file systems (`s_dev`) need no name check. At most
@@ -195,7 +196,8 @@ impl Counters {
     /// # Errors
     /// When it cannot be mapped.
     pub fn new(fd: BorrowedFd<'_>) -> Result<Self> {
-        Mapping::new(fd, 0, (KIND_COUNT * CAUSE_COUNT * 8).next_multiple_of(crate::sys::page_size()), true).map(Self)
+        Mapping::new(fd, 0, (KIND_COUNT * CAUSE_COUNT * 8).next_multiple_of(crate::sys::page_size()), true)
+            .map(Self)
     }
 
     fn cell(&self, kind: usize, column: usize) -> &AtomicU64 {

@@ -1,5 +1,11 @@
 //! The skeletons build.rs generates from `src/bpf/*.bpf.c`. Nothing else.
-#![allow(missing_docs, clippy::all, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, clippy::absolute_paths)]
+#![allow(
+    missing_docs,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
+    clippy::absolute_paths
+)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, unsafe_op_in_unsafe_fn, dead_code)]
 
 pub mod base {

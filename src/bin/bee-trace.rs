@@ -1,2 +1,89 @@
-//! What a person types.
-fn main() {}
+//! What a person types: parses, runs, maps the error to an exit status.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use bee_trace::check::{Report, Style};
+use bee_trace::cli::{self, Command, ConfigCommand, Trace};
+use bee_trace::config::{self, Loaded};
+use bee_trace::error::{Error, ExitStatus, Result};
+use bee_trace::kernel::{self, Places, facts::Facts};
+use bee_trace::{log, man, trial};
+
+fn main() -> ExitCode {
+    let line: Trace = match cli::parse(std::env::args_os()) {
+        Ok(line) => line,
+        Err(status) => return status.into(),
+    };
+    let done = match line.command {
+        Command::Check { json, config } => check(json, config.as_deref()),
+        Command::Config(ConfigCommand::Check { file }) => {
+            load(&file).and_then(|loaded| config_check(&file, &loaded))
+        }
+        Command::Config(ConfigCommand::Show { file }) => {
+            load(&file).and_then(|loaded| say(&config::show(&loaded)))
+        }
+        Command::Man { directory } => man::write(&directory).map(|()| ExitStatus::Ok).map_err(Error::from),
+    };
+    match done {
+        Ok(status) => status.into(),
+        Err(error) => {
+            log::fatal("bee-trace", &error);
+            error.status.into()
+        }
+    }
+}
+
+fn check(json: bool, file: Option<&Path>) -> Result<ExitStatus> {
+    let config = match file {
+        Some(file) => load(file)?.config,
+        None => config::Config::default(),
+    };
+    let places = Places { proc: config.host.proc.clone(), sys: config.host.sys.clone(), ..Places::default() };
+    let facts = Facts::gather(&places)?;
+    let options = kernel::config::read(&places, &facts.release);
+    let sensors = trial::sensors(&config)?;
+    let report = Report { sensors: &sensors, facts: &facts, config: options.as_ref() };
+    if json {
+        say(&format!("{}\n", report.json()))?;
+    } else {
+        let terminal = std::io::stdout().is_terminal();
+        let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(90);
+        let color = terminal && std::env::var_os("NO_COLOR").is_none();
+        say(&report.text(Style { width, color }))?;
+    }
+    Ok(report.exit_status())
+}
+
+fn load(file: &Path) -> Result<Loaded> {
+    config::load(&config::read(file)?).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Error::new(ExitStatus::Config, lines.join("\n"))
+    })
+}
+
+/// What each pattern costs, and that nothing is wrong.
+fn config_check(file: &Path, loaded: &Loaded) -> Result<ExitStatus> {
+    let mut text = String::new();
+    for (list, patterns) in [
+        ("watch", &loaded.config.file.watch),
+        ("watch_write", &loaded.config.file.watch_write),
+        ("ignore", &loaded.config.file.ignore),
+    ] {
+        for pattern in patterns {
+            let class = bee_trace::watch::cost_class(pattern);
+            text.push_str(&format!("{list:<12} {class:<16} {}\n", pattern.text()));
+        }
+    }
+    text.push_str(&format!("{}: nothing is wrong\n", file.display()));
+    say(&text)
+}
+
+fn say(text: &str) -> Result<ExitStatus> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // `bee-trace check | head` is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitStatus::Ok),
+    }
+}

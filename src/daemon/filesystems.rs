@@ -76,10 +76,10 @@ fn read(mountinfo: &mut std::fs::File) -> HashMap<u32, Vec<String>> {
         return mounts;
     }
     for line in String::from_utf8_lossy(&bytes).lines() {
-        let device = line.split(' ').nth(2).and_then(|numbers| numbers.split_once(':'));
-        if let Some((major, minor)) = device
-            && let (Ok(major), Ok(minor)) = (major.parse::<u32>(), minor.parse::<u32>())
-        {
+        let Some((major, minor)) = line.split(' ').nth(2).and_then(|numbers| numbers.split_once(':')) else {
+            continue;
+        };
+        if let (Ok(major), Ok(minor)) = (major.parse::<u32>(), minor.parse::<u32>()) {
             mounts.entry(major << 20 | minor).or_default().push(line.to_owned());
         }
     }

@@ -49,7 +49,12 @@ impl Losses {
         for (kind, action) in kinds() {
             for (column, cause, lost) in CAUSES {
                 if *lost {
-                    add("kernel", action, cause, reading[kind][*column].saturating_sub(before[kind][*column]));
+                    add(
+                        "kernel",
+                        action,
+                        cause,
+                        reading[kind][*column].saturating_sub(before[kind][*column]),
+                    );
                 }
             }
         }
@@ -78,7 +83,9 @@ impl Losses {
 
 fn moved(counters: &Counters, before: &Option<Reading>, columns: &[usize]) -> bool {
     before.is_none_or(|before| {
-        columns.iter().any(|column| (0..KIND_COUNT).any(|kind| counters.get(kind, *column) != before[kind][*column]))
+        columns
+            .iter()
+            .any(|column| (0..KIND_COUNT).any(|kind| counters.get(kind, *column) != before[kind][*column]))
     })
 }
 

@@ -69,8 +69,10 @@ impl<'a> Policies<'a> {
         ];
         for (name, at) in tables {
             if let Ok(map) = self.maps.get(name) {
-                let old: Vec<Vec<u8>> =
-                    map.keys().filter(|key| word(key, at).is_some_and(|policy| policy != self.current)).collect();
+                let old: Vec<Vec<u8>> = map
+                    .keys()
+                    .filter(|key| word(key, at).is_some_and(|policy| policy != self.current))
+                    .collect();
                 for key in old {
                     // A key that is gone already is as good.
                     let _ = map.delete(&key);
@@ -108,7 +110,11 @@ impl<'a> Policies<'a> {
         for (name, node) in MEMORY_DEVICES {
             if config.file.watch.iter().any(|pattern| pattern.matches(name.as_bytes())) {
                 let key = bee_device_key { node: *node, policy, block: 0, reserved: 0 };
-                devices.update(wire::bytes(&key), &u32::from(wire::WATCH_ANY).to_ne_bytes(), MapFlags::ANY)?;
+                devices.update(
+                    wire::bytes(&key),
+                    &u32::from(wire::WATCH_ANY).to_ne_bytes(),
+                    MapFlags::ANY,
+                )?;
             }
         }
         Ok(())
@@ -129,7 +135,8 @@ pub fn memory_devices() -> impl Iterator<Item = (u32, &'static str)> {
 }
 
 fn key(policy: u32, rule: &watch::Rule) -> bee_rule_key {
-    let length = if matches!(rule.kind, watch::RuleKind::Prefix | watch::RuleKind::Suffix) { rule.length } else { 0 };
+    let length =
+        if matches!(rule.kind, watch::RuleKind::Prefix | watch::RuleKind::Suffix) { rule.length } else { 0 };
     bee_rule_key { hash: rule.hash, policy, rule: rule.kind as u8, length, reserved: 0 }
 }
 

@@ -146,11 +146,11 @@ impl Scans {
                 Ok(false) => {}
                 Err(error) => tracing::error!("{error}"),
             }
-        } else if self.tree_running.is_none()
-            && let Some(path) = self.trees.pop_front()
-        {
+        } else if self.tree_running.is_none() {
+            let Some(path) = self.trees.pop_front() else { return };
             let id = self.last_id + 1;
-            let request = Request::Tree { id, path: PathBuf::from(std::ffi::OsString::from_vec(path.clone())) };
+            let request =
+                Request::Tree { id, path: PathBuf::from(std::ffi::OsString::from_vec(path.clone())) };
             match scanner.request(&request) {
                 Ok(true) => {
                     self.last_id = id;

@@ -67,7 +67,7 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
 
     let scanner = config.sensors.file.then(|| {
         scanner::spawn(Init {
-            account: account.clone(),
+            account,
             config: options.config_file.clone(),
             mountinfo: "/proc/self/mountinfo".into(),
         })
@@ -79,7 +79,8 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     let state = State::new(maps.get("state")?.as_fd())?;
     let counters = Counters::new(maps.get("counters")?.as_fd())?;
     let stages = Counters::new(maps.get("stages")?.as_fd())?;
-    let own = [std::process::id(), scanner.as_ref().map_or(0, |scanner| scanner.pid().as_raw().unsigned_abs())];
+    let own =
+        [std::process::id(), scanner.as_ref().map_or(0, |scanner| scanner.pid().as_raw().unsigned_abs())];
     settings.set_self_tgid(own[0]);
     settings.set_scanner_tgid(own[1]);
     if config.sensors.file && scanner.is_none() {
@@ -137,7 +138,9 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
 
     let keep_bpf = privilege::needs_cap_bpf(maps.get("rules")?.as_fd(), &account)?;
     if keep_bpf {
-        tracing::warn!("this kernel (before 5.19) wants CAP_BPF for every change of a map: it is the one kept");
+        tracing::warn!(
+            "this kernel (before 5.19) wants CAP_BPF for every change of a map: it is the one kept"
+        );
     }
     privilege::lock_down(&account, keep_bpf)?;
 
@@ -171,7 +174,10 @@ fn sensors(config: &Config, maps: &Maps, forced: Option<Tier>) -> Result<Vec<Sen
         match &sensor.failure {
             None => running.push(sensor),
             Some(reason) => {
-                tracing::error!("the {} sensor cannot run here: {reason}; continuing without its events", family.name);
+                tracing::error!(
+                    "the {} sensor cannot run here: {reason}; continuing without its events",
+                    family.name
+                );
                 reasons.push(format!("{}: {reason}", family.name));
             }
         }
@@ -186,7 +192,7 @@ fn sensors(config: &Config, maps: &Maps, forced: Option<Tier>) -> Result<Vec<Sen
 fn cgroup_mount(config: &Config) -> Option<PathBuf> {
     let places = Places { proc: config.host.proc.clone(), sys: config.host.sys.clone(), ..Places::default() };
     let mounts = mounts::read(&places).ok()?;
-    mounts::find(&mounts, "cgroup2", std::path::Path::new("/sys/fs/cgroup")).map(|mount| mount.point.clone().into())
+    mounts::find(&mounts, "cgroup2", std::path::Path::new("/sys/fs/cgroup")).map(|mount| mount.point.clone())
 }
 
 /// Signals as bytes in a socket pair, which epoll can wait for.

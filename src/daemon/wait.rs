@@ -59,7 +59,8 @@ impl Waiter {
     /// When descriptors are used up.
     pub fn new() -> Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        let timer =
+            TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         let waiter = Self { epoll, timer, wake_at: None };
         waiter.epoll.add(waiter.timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, Source::Timer as u64))?;
         Ok(waiter)
@@ -113,7 +114,9 @@ impl Waiter {
             Err(error) => return Err(Error::from(error).context("epoll_wait")),
         };
         for event in &events[..count] {
-            let Some(source) = usize::try_from(event.data()).ok().and_then(|at| SOURCES.get(at)) else { continue };
+            let Some(source) = usize::try_from(event.data()).ok().and_then(|at| SOURCES.get(at)) else {
+                continue;
+            };
             if *source == Source::Timer {
                 self.wake_at = None;
                 // Nonblocking: read only to silence it.

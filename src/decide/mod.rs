@@ -61,7 +61,8 @@ pub struct Decide {
 impl Decide {
     /// From the configuration.
     pub fn new(config: &Config) -> Self {
-        let exclude = config.exclude.iter().map(|rule| (rule.clone(), PatternSet::new(&rule.paths))).collect();
+        let exclude =
+            config.exclude.iter().map(|rule| (rule.clone(), PatternSet::new(&rule.paths))).collect();
         Self {
             watch: PatternSet::new(&config.file.watch),
             watch_write: PatternSet::new(&config.file.watch_write),
@@ -146,9 +147,7 @@ pub fn exec_severity(flags: crate::event::Flags, secret_env: bool) -> Severity {
     use crate::event::Flags;
     if flags.contains(Flags::EXE_MEMFD) || flags.contains(Flags::EXE_DELETED) {
         Severity::High
-    } else if flags.contains(Flags::EXE_TMPFS) || flags.contains(Flags::SETUID) {
-        Severity::Low
-    } else if secret_env {
+    } else if flags.contains(Flags::EXE_TMPFS) || flags.contains(Flags::SETUID) || secret_env {
         Severity::Low
     } else {
         Severity::Info

@@ -220,11 +220,12 @@ impl Cgroups {
             for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
                 seen += 1;
                 let path = entry.path();
-                if self.slots.len() < self.capacity
-                    && let Ok(below) = path.strip_prefix(mount)
-                {
+                match path.strip_prefix(mount) {
                     // kernfs lists the same number that stat gives; no stat of each is needed.
-                    self.insert(entry.ino(), &[b"/", below.as_os_str().as_bytes()].concat());
+                    Ok(below) if self.slots.len() < self.capacity => {
+                        self.insert(entry.ino(), &[b"/", below.as_os_str().as_bytes()].concat());
+                    }
+                    _ => {}
                 }
                 if depth < DEPTH_LIMIT {
                     waiting.push((path, depth + 1));

@@ -73,7 +73,8 @@ impl Enrich {
         Ok(Self {
             processes: Processes::new(processes),
             cgroups: Cgroups::new(CGROUPS),
-            users: Users::open(Path::new("/etc")).map_err(|error| Error::from(error).context("/etc/passwd"))?,
+            users: Users::open(Path::new("/etc"))
+                .map_err(|error| Error::from(error).context("/etc/passwd"))?,
             clock: Clock::new()?,
             boot: crate::sys::boot_id(proc).map_err(|error| Error::from(error).context("boot id"))?,
             mnt_ns: u32::try_from(mnt_ns).unwrap_or(0),

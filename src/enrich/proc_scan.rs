@@ -197,9 +197,7 @@ fn read_exe(directory: &OwnedFd, found: &mut Found) {
     // Refused, or a kernel thread's or a zombie's: there is no image to name.
     let Ok(link) = readlinkat(directory, "exe") else { return };
     let mut path = link.into_vec();
-    if let Some(stem) = path.strip_suffix(b" (deleted)")
-        && !is_named_so(directory, &path)
-    {
+    if let Some(stem) = path.strip_suffix(b" (deleted)").filter(|_| !is_named_so(directory, &path)) {
         found.exe_memfd = stem.starts_with(b"/memfd:");
         found.exe_deleted = true;
         path.truncate(path.len() - b" (deleted)".len());

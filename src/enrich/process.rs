@@ -113,7 +113,9 @@ impl Processes {
     /// Remembers a process found in /proc. A process whose events were seen
     /// first is known better already.
     pub fn prime(&mut self, found: &Found, flags: u64) {
-        if found.ended || self.entries.get(&found.pid).is_some_and(|entry| entry.start_ticks == found.start_ticks) {
+        if found.ended
+            || self.entries.get(&found.pid).is_some_and(|entry| entry.start_ticks == found.start_ticks)
+        {
             return;
         }
         let mut comm = [0; 16];
@@ -125,7 +127,16 @@ impl Processes {
             args: found.args.clone().into_boxed_slice(),
             flags,
         };
-        self.put(found.pid, Entry { start_ticks: found.start_ticks, comm, image: Some(Rc::new(image)), exec_id: None, ended: false });
+        self.put(
+            found.pid,
+            Entry {
+                start_ticks: found.start_ticks,
+                comm,
+                image: Some(Rc::new(image)),
+                exec_id: None,
+                ended: false,
+            },
+        );
     }
 
     fn put(&mut self, tgid: u32, entry: Entry) {
@@ -154,7 +165,10 @@ impl Processes {
             Some(entry) => (entry.image.clone(), entry.exec_id.or(Some(child.exec_id))),
             None => (None, Some(child.exec_id)),
         };
-        self.put(child.tgid, Entry { start_ticks: child.start_ticks, comm: child.comm, image, exec_id, ended: false });
+        self.put(
+            child.tgid,
+            Entry { start_ticks: child.start_ticks, comm: child.comm, image, exec_id, ended: false },
+        );
     }
 
     /// The process runs `image` now.

@@ -41,7 +41,9 @@ impl Maps {
             }
         }
         let said = capture();
-        let skeleton = open.load().map_err(|error| explain(&error.into(), &said()).context("creating the shared maps"))?;
+        let skeleton = open
+            .load()
+            .map_err(|error| explain(&error.into(), &said()).context("creating the shared maps"))?;
         let mut maps = Vec::new();
         for map in skeleton.object().maps() {
             let name = map.name().to_string_lossy().into_owned();
@@ -124,8 +126,13 @@ impl Sensor {
 /// Loads and attaches one sensor.
 pub fn start(name: &str, maps: &Maps, forced: Option<Tier>) -> Option<Sensor> {
     let family = FAMILIES.iter().find(|family| family.name == name)?;
-    let mut sensor =
-        Sensor { name: family.name, attached: Vec::new(), refused: Vec::new(), failure: None, links: Vec::new() };
+    let mut sensor = Sensor {
+        name: family.name,
+        attached: Vec::new(),
+        refused: Vec::new(),
+        failure: None,
+        links: Vec::new(),
+    };
     if let Err(error) = attach(family, maps, forced, &mut sensor) {
         sensor.detach();
         sensor.failure = Some(error.to_string());
@@ -154,7 +161,11 @@ fn attach(family: &Family, maps: &Maps, forced: Option<Tier>, sensor: &mut Senso
     if let Some(tier) = forced {
         for (point, next) in family.points.iter().zip(&mut choice.next) {
             // A forced tier forbids the better ones; what has nothing at it or below is off.
-            *next = point.variants.iter().position(|variant| variant.tier >= tier).unwrap_or(point.variants.len());
+            *next = point
+                .variants
+                .iter()
+                .position(|variant| variant.tier >= tier)
+                .unwrap_or(point.variants.len());
         }
     }
     loop {
@@ -167,7 +178,9 @@ fn attach(family: &Family, maps: &Maps, forced: Option<Tier>, sensor: &mut Senso
                     .map(|refused| format!("{}: {}", refused.hook, refused.reason))
                     .collect();
                 let reasons = match (reasons.is_empty(), forced) {
-                    (true, Some(tier)) => format!("this release has no programs for the tier {}", tier.name()),
+                    (true, Some(tier)) => {
+                        format!("this release has no programs for the tier {}", tier.name())
+                    }
                     _ => reasons.join("; "),
                 };
                 return Err(Error::failure(format!("nothing here can observe {}: {reasons}", point.name)));
@@ -257,10 +270,9 @@ static SAID: Mutex<String> = Mutex::new(String::new());
 /// them back.
 fn capture() -> impl FnOnce() -> String {
     fn keep(_: PrintLevel, text: String) {
-        if let Ok(mut said) = SAID.lock()
-            && said.len() < 1 << 20
-        {
-            said.push_str(&text);
+        match SAID.lock() {
+            Ok(mut said) if said.len() < 1 << 20 => said.push_str(&text),
+            _ => {}
         }
     }
     if let Ok(mut said) = SAID.lock() {

@@ -110,7 +110,12 @@ pub const FAMILIES: &[Family] = &[
                 required: false,
                 variants: &[
                     variant("tp_btf__sched_process_exit", "tp_btf/sched_process_exit", 5, Tier::Tracepoint),
-                    variant("tp_btf__sched_process_exit__live", "tp_btf/sched_process_exit", 5, Tier::Tracepoint),
+                    variant(
+                        "tp_btf__sched_process_exit__live",
+                        "tp_btf/sched_process_exit",
+                        5,
+                        Tier::Tracepoint,
+                    ),
                     variant("raw_tp__sched_process_exit", "raw_tp/sched_process_exit", 8, Tier::Tracepoint),
                 ],
             },
@@ -139,6 +144,26 @@ pub const FAMILIES: &[Family] = &[
         }],
         load: |prepare, loaded| load::<skel::file::FileSkelBuilder>(prepare, loaded),
     },
+];
+
+/// What a sensor cannot see at a tier that `full` can: shown by `bee-trace check`,
+/// and in docs/blind-spots.md.
+pub const BLIND: &[(&str, Tier, &str)] = &[
+    ("process", Tier::Tracepoint, "an exec that is refused is not reported"),
+    ("process", Tier::Tracepoint, "nothing can be denied"),
+    ("file", Tier::Tracepoint, "opens made through io_uring are not reported"),
+    (
+        "file",
+        Tier::Tracepoint,
+        "an open is lost when another thread of the same process replaces the new descriptor before the call returns",
+    ),
+    (
+        "file",
+        Tier::Tracepoint,
+        "refused opens, and changes of names, are matched by the name the caller gave: a symbolic link on the way is not resolved",
+    ),
+    ("file", Tier::Tracepoint, "a descriptor received from another process is not an open and not reported"),
+    ("file", Tier::Tracepoint, "nothing can be denied"),
 ];
 
 /// `bee.hook` and `bee.tier` of a record. An id of another build is `unknown`.

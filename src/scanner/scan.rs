@@ -114,10 +114,10 @@ impl Scan<'_> {
         };
         let below =
             below.map(|path| path.as_os_str().as_bytes()).map(|path| path.strip_suffix(b"/").unwrap_or(path));
-        if let Some(path) = below
-            && subtree(&mut walk, path, &mounts)? == Flow::Stop
-        {
-            return Ok(Flow::Stop);
+        if let Some(path) = below {
+            if subtree(&mut walk, path, &mounts)? == Flow::Stop {
+                return Ok(Flow::Stop);
+            }
         }
         for volume in &volumes {
             let Some((volume, telling)) = in_scope(volume, below) else { continue };
