@@ -336,8 +336,8 @@ impl Pipeline {
         if matches!(action, Action::Rename | Action::Link) && header.result == 0 {
             self.errands.push(Errand::Rescan(self.path.clone()));
         }
-        if action == Action::Create && by == Match::Path && verdict != Verdict::NotWatched {
-            // The kernel side learned it at once; hard links to it are known by this.
+        if fixed.inode != 0 && node.is_none() && known_as.is_none() && verdict != Verdict::NotWatched {
+            // The kernel side learned it at once; other names of it are known by this.
             self.learn(fixed.device, fixed.inode);
         }
         let severity = match verdict {

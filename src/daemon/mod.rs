@@ -298,6 +298,8 @@ impl Daemon<'_> {
                 return;
             }
         };
+        // What happened before is judged by what was in force.
+        self.drain();
         let restart = crate::config::restart_needed(&self.config, &config);
         let lists = self.config.file != config.file;
         self.pipeline.decide = Decide::new(&config);

@@ -75,6 +75,13 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     let scanner = scanner.transpose()?;
 
     let maps = Maps::create(&config.limits)?;
+    // A trial in a child; before the sensors run, which would report it.
+    let keep_bpf = privilege::needs_cap_bpf(maps.get("rules")?.as_fd(), &account)?;
+    if keep_bpf {
+        tracing::warn!(
+            "this kernel (before 5.19) wants CAP_BPF for every change of a map: it is the one kept"
+        );
+    }
     let settings = Settings::new(maps.get("settings")?.as_fd())?;
     let state = State::new(maps.get("state")?.as_fd())?;
     let counters = Counters::new(maps.get("counters")?.as_fd())?;
@@ -136,12 +143,6 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     };
     daemon.prove_sensors()?;
 
-    let keep_bpf = privilege::needs_cap_bpf(maps.get("rules")?.as_fd(), &account)?;
-    if keep_bpf {
-        tracing::warn!(
-            "this kernel (before 5.19) wants CAP_BPF for every change of a map: it is the one kept"
-        );
-    }
     privilege::lock_down(&account, keep_bpf)?;
 
     daemon.announce(&account);
