@@ -115,7 +115,7 @@ static __always_inline enum bee_rate bee_rate(const struct bee_settings *set, __
 	__u64 full = (__u64)set->alert_burst * BEE_NSEC_PER_SEC;
 
 	if (!bucket) {
-		struct bee_bucket fresh = { .refilled = now, .tokens = full, .second = now };
+		struct bee_bucket fresh = {.refilled = now, .tokens = full, .second = now};
 
 		bpf_map_update_elem(&buckets, &tgid, &fresh, BPF_NOEXIST);
 		bucket = bpf_map_lookup_elem(&buckets, &tgid);
@@ -204,9 +204,11 @@ __noinline int bee_submit(__u32 fixed, __u32 tail, __u32 alert)
 		}
 	}
 	if (alert)
-		failed = bpf_ringbuf_output(&alerts, header, fixed + tail, bee_wakeup(&alerts, header->time, 0));
+		failed = bpf_ringbuf_output(&alerts, header, fixed + tail,
+					    bee_wakeup(&alerts, header->time, 0));
 	else
-		failed = bpf_ringbuf_output(&bulk, header, fixed + tail, bee_wakeup(&bulk, header->time, 1));
+		failed = bpf_ringbuf_output(&bulk, header, fixed + tail,
+					    bee_wakeup(&bulk, header->time, 1));
 	bee_count(kind, failed ? BEE_CAUSE_RING_FULL : BEE_CAUSE_SUBMITTED);
 	return 0;
 }

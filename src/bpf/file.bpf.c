@@ -15,25 +15,25 @@
 #include "inodes.bpf.h"
 #include "syscalls.bpf.h"
 
-#define EPERM 1
-#define EACCES 13
+#define EPERM	 1
+#define EACCES	 13
 #define AT_FDCWD -100
 
-#define FMODE_READ 0x1
-#define FMODE_WRITE 0x2
-#define FMODE_PATH 0x4000
+#define FMODE_READ    0x1
+#define FMODE_WRITE   0x2
+#define FMODE_PATH    0x4000
 #define FMODE_CREATED 0x100000
 
 #define O_ACCMODE 3
-#define O_WRONLY 1
-#define O_TRUNC 01000 /* the same on x86 and arm64 */
+#define O_WRONLY  1
+#define O_TRUNC	  01000 /* the same on x86 and arm64 */
 
-#define S_IFMT 0170000
-#define S_IFDIR 0040000
-#define S_IFCHR 0020000
-#define S_IFBLK 0060000
-#define S_ISDIR(mode) (((mode) & S_IFMT) == S_IFDIR)
-#define S_ISDEV(mode) (((mode) & S_IFMT) == S_IFCHR || ((mode) & S_IFMT) == S_IFBLK)
+#define S_IFMT	      0170000
+#define S_IFDIR	      0040000
+#define S_IFCHR	      0020000
+#define S_IFBLK	      0060000
+#define S_ISDIR(mode) (((mode)&S_IFMT) == S_IFDIR)
+#define S_ISDEV(mode) (((mode)&S_IFMT) == S_IFCHR || ((mode)&S_IFMT) == S_IFBLK)
 
 /* One system call that may be an event, as it ended. */
 struct bee_act {
@@ -53,7 +53,8 @@ static __always_inline __u64 bee_arg(const struct bee_act *act, __u8 number)
 
 	if (number == NO_ARG)
 		return 0;
-	bpf_probe_read_kernel(&value, sizeof(value), (void *)act->regs + bee_registers[act->compat][number & 7]);
+	bpf_probe_read_kernel(&value, sizeof(value),
+			      (void *)act->regs + bee_registers[act->compat][number & 7]);
 	return act->compat ? (__u32)value : value;
 }
 
@@ -84,9 +85,8 @@ static __always_inline struct file *bee_descriptor_file(struct task_struct *task
 
 static __always_inline __u32 bee_device_mask(const struct bee_settings *set, __u32 node, __u32 mode)
 {
-	struct bee_device_key key = { .node = node,
-				      .policy = set->policy,
-				      .block = (mode & S_IFMT) == S_IFBLK };
+	struct bee_device_key key = {
+		.node = node, .policy = set->policy, .block = (mode & S_IFMT) == S_IFBLK};
 	__u32 *mask = bpf_map_lookup_elem(&devices, &key);
 
 	if (!mask && set->policy_before != set->policy) {
@@ -97,8 +97,8 @@ static __always_inline __u32 bee_device_mask(const struct bee_settings *set, __u
 }
 
 /* What is the same in every file record. */
-static __always_inline struct bee_file *bee_file_record(const struct bee_act *act, struct bee_scratch *buffer,
-							__u16 kind)
+static __always_inline struct bee_file *bee_file_record(const struct bee_act *act,
+							struct bee_scratch *buffer, __u16 kind)
 {
 	struct bee_file *record = bee_fixed(buffer, struct bee_file);
 
@@ -117,7 +117,8 @@ static __always_inline __u32 bee_decode_device(__u64 device)
 	return (device & 0xfff00) << 12 | (device & 0xff) | (device >> 12 & 0xfff00);
 }
 
-static __always_inline void bee_file_values(const struct bee_act *act, struct bee_file *record, __u16 kind)
+static __always_inline void bee_file_values(const struct bee_act *act, struct bee_file *record,
+					    __u16 kind)
 {
 	__u64 value = bee_arg(act, act->call->value);
 	__u64 value_2 = bee_arg(act, act->call->value_2);
@@ -143,11 +144,12 @@ static __always_inline void bee_file_values(const struct bee_act *act, struct be
 
 /* The scanner showed us a file by opening it with O_PATH and a note where a mode
  * would be: learn its identity as the kernel knows it. */
-static __always_inline int bee_taught(const struct bee_act *act, struct file *file, struct inode *inode,
-				      __u32 device)
+static __always_inline int bee_taught(const struct bee_act *act, struct file *file,
+				      struct inode *inode, __u32 device)
 {
 	struct bee_settings *set = act->set;
-	__u64 note = bee_arg(act, act->call->value_2) & (BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_WATCH_MOUNT);
+	__u64 note = bee_arg(act, act->call->value_2) &
+		     (BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_WATCH_MOUNT);
 	struct bee_scratch *buffer = bee_scratch();
 	__u32 mode = BPF_CORE_READ(inode, i_mode);
 	__u32 mask = note & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
@@ -167,17 +169,17 @@ static __always_inline int bee_taught(const struct bee_act *act, struct file *fi
 	record->inode = BPF_CORE_READ(inode, i_ino);
 	record->inode_generation = BPF_CORE_READ(inode, i_generation);
 	if (mask && S_ISDEV(mode)) {
-		struct bee_device_key key = { .node = BPF_CORE_READ(inode, i_rdev),
-					      .policy = set->policy,
-					      .block = (mode & S_IFMT) == S_IFBLK };
+		struct bee_device_key key = {.node = BPF_CORE_READ(inode, i_rdev),
+					     .policy = set->policy,
+					     .block = (mode & S_IFMT) == S_IFBLK};
 
 		record->node = key.node;
 		bpf_map_update_elem(&devices, &key, &mask, BPF_ANY);
 	} else if (mask) {
 		bee_inode_learn(set, record->inode, device, record->inode_generation, mask);
 	}
-	walk = bee_walk((__u64)BPF_CORE_READ(file, f_path.dentry), (__u64)BPF_CORE_READ(file, f_path.mnt), 0,
-			BEE_WALK_UNTESTED);
+	walk = bee_walk((__u64)BPF_CORE_READ(file, f_path.dentry),
+			(__u64)BPF_CORE_READ(file, f_path.mnt), 0, BEE_WALK_UNTESTED);
 	record->header.flags |= bee_walk_flags(walk);
 	record->length[BEE_PART_WALK] = BEE_WALK_LENGTH(walk);
 	bee_submit(sizeof(*record), BEE_WALK_LENGTH(walk), 0);
@@ -230,7 +232,8 @@ static __always_inline int bee_on_descriptor(const struct bee_act *act, __u32 de
 			return 0;
 		names = true;
 	}
-	if (mask && !(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE) && !created)
+	if (mask && !(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE) &&
+	    !created)
 		return 0;
 
 	buffer = bee_scratch();
@@ -238,7 +241,8 @@ static __always_inline int bee_on_descriptor(const struct bee_act *act, __u32 de
 		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
 		return 0;
 	}
-	walk = bee_walk((__u64)BPF_CORE_READ(file, f_path.dentry), (__u64)BPF_CORE_READ(file, f_path.mnt), 0,
+	walk = bee_walk((__u64)BPF_CORE_READ(file, f_path.dentry),
+			(__u64)BPF_CORE_READ(file, f_path.mnt), 0,
 			names ? BEE_WALK_LEAF : BEE_WALK_UNTESTED);
 	mask |= BEE_WALK_MASK(walk) & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
 	if (!mask)
@@ -351,7 +355,8 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 	first = &buffer->given[0];
 	second = &buffer->given[1];
 	__builtin_memset(second, 0, sizeof(*second));
-	if (bee_read_name(bee_arg(act, act->call->name), bee_directory(act, act->call->directory), 0, 0)) {
+	if (bee_read_name(bee_arg(act, act->call->name), bee_directory(act, act->call->directory),
+			  0, 0)) {
 		bee_count(kind, BEE_CAUSE_UNREADABLE);
 		return 0;
 	}
@@ -368,19 +373,22 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 			second->flags = BEE_FLAG_PATH_UNREADABLE;
 		}
 	} else if (act->call->name_2 != NO_ARG) {
-		if (bee_read_name(bee_arg(act, act->call->name_2), bee_directory(act, act->call->directory_2), at, 1)) {
+		if (bee_read_name(bee_arg(act, act->call->name_2),
+				  bee_directory(act, act->call->directory_2), at, 1)) {
 			bee_count(kind, BEE_CAUSE_UNREADABLE);
 			return 0;
 		}
 	}
 	mask = (first->mask | second->mask) & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
-	if (kind == BEE_KIND_RENAME && ((first->mask | second->mask) & BEE_WATCH_ANCHOR || set->every_directory))
+	if (kind == BEE_KIND_RENAME &&
+	    ((first->mask | second->mask) & BEE_WATCH_ANCHOR || set->every_directory))
 		mask |= BEE_WATCH_ANCHOR;
 	if (kind == BEE_KIND_MKNOD) {
 		__u64 mode = bee_arg(act, act->call->value);
 
 		if (S_ISDEV(mode))
-			mask |= bee_device_mask(set, bee_decode_device(bee_arg(act, act->call->value_2)), mode);
+			mask |= bee_device_mask(
+				set, bee_decode_device(bee_arg(act, act->call->value_2)), mode);
 	}
 	if (!mask)
 		return 0;
@@ -415,7 +423,7 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 
 static __always_inline int bee_sys_exit(struct pt_regs *regs, __u64 number, long result, __u16 hook)
 {
-	struct bee_act act = { .regs = regs, .result = result, .hook = hook };
+	struct bee_act act = {.regs = regs, .result = result, .hook = hook};
 	__u8 native, compat, index;
 
 #if defined(__TARGET_ARCH_x86)
@@ -446,7 +454,8 @@ static __always_inline int bee_sys_exit(struct pt_regs *regs, __u64 number, long
 	if (act.call->descriptor != NO_ARG)
 		return bee_on_descriptor(&act, bee_arg(&act, act.call->descriptor));
 	if (act.call->name == NO_ARG) {
-		/* open_by_handle_at refused: the handle is not a name. Not lost: nothing was opened. */
+		/* open_by_handle_at refused: the handle is not a name. Not lost: nothing was
+		 * opened. */
 		return 0;
 	}
 	return bee_on_names(&act);

@@ -12,9 +12,9 @@
 #include "core.bpf.h"
 
 #define BEE_NAME_HASHED 64 /* watch/ hashes no more either */
-#define BEE_AFFIX_MAX 16
-#define BEE_FNV_BASIS 0xcbf29ce484222325ull
-#define BEE_FNV_PRIME 0x100000001b3ull
+#define BEE_AFFIX_MAX	16
+#define BEE_FNV_BASIS	0xcbf29ce484222325ull
+#define BEE_FNV_PRIME	0x100000001b3ull
 
 /* What watch/ compiled; key.policy says for which configuration. */
 struct {
@@ -24,12 +24,11 @@ struct {
 	__type(value, __u32);
 } rules SEC(".maps");
 
-
 /* The mask of the rule of this kind over these bytes; 0: there is none. */
 __noinline __u32 bee_rule(__u32 rule, __u32 length, __u64 hash)
 {
 	struct bee_settings *set = bee_settings();
-	struct bee_rule_key key = { .hash = hash, .rule = rule, .length = length };
+	struct bee_rule_key key = {.hash = hash, .rule = rule, .length = length};
 	__u32 *mask;
 
 	if (!set)
@@ -85,7 +84,8 @@ __noinline __u32 bee_test_leaf(__u32 offset, __u32 length)
 	for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
 		if (i >= length)
 			break;
-		hash = (hash ^ buffer->tail[(offset + length - 1 - i) & BEE_TAIL_MASK]) * BEE_FNV_PRIME;
+		hash = (hash ^ buffer->tail[(offset + length - 1 - i) & BEE_TAIL_MASK]) *
+		       BEE_FNV_PRIME;
 		if (set->suffix_lengths & (1u << (i + 1)))
 			mask = bee_unknown(shared, mask | bee_rule(BEE_RULE_SUFFIX, i + 1, hash));
 	}
@@ -111,7 +111,8 @@ __noinline __u32 bee_test_directory(__u32 offset, __u32 length, __u32 direct)
 	return mask;
 }
 
-#define BEE_NAME_SCAN 256 /* bytes of a given name that are taken apart; longer ones are candidates */
+#define BEE_NAME_SCAN \
+	256 /* bytes of a given name that are taken apart; longer ones are candidates */
 
 /* The result of bee_test_name beside the mask bits. */
 #define BEE_NAME_SLASH 0x100u /* it has a directory in it */

@@ -16,14 +16,14 @@
 #define BEE_DEPTH_MAX 64 /* components; more: BEE_WALK_TRUNCATED */
 
 /* What bee_walk returns: bytes written, watch mask, and what went wrong. */
-#define BEE_WALK_LENGTH(walk) ((walk) & 0x1fff)
-#define BEE_WALK_MASK(walk) (((walk) >> 13) & 0xf)
-#define BEE_WALK_TRUNCATED (1u << 20)
-#define BEE_WALK_UNRESOLVED (1u << 21)
+#define BEE_WALK_LENGTH(walk) ((walk)&0x1fff)
+#define BEE_WALK_MASK(walk)   (((walk) >> 13) & 0xf)
+#define BEE_WALK_TRUNCATED    (1u << 20)
+#define BEE_WALK_UNRESOLVED   (1u << 21)
 
 /* What the first component met is to the file asked about. */
-#define BEE_WALK_LEAF 0u     /* the file itself */
-#define BEE_WALK_PARENT 1u   /* the directory it lies in */
+#define BEE_WALK_LEAF	  0u /* the file itself */
+#define BEE_WALK_PARENT	  1u /* the directory it lies in */
 #define BEE_WALK_ANCESTOR 2u /* some directory above */
 #define BEE_WALK_UNTESTED 3u /* only the path is wanted */
 
@@ -83,8 +83,9 @@ __noinline __u32 bee_walk(__u64 dentry_address, __u64 vfsmount, __u32 offset, __
 			whole = true;
 			/* Such a file's own name is all there is: a memfd's. */
 			if (i == 0) {
-				long only = bpf_probe_read_kernel_str(&buffer->tail[start], 256,
-								      BPF_CORE_READ(dentry, d_name.name));
+				long only = bpf_probe_read_kernel_str(
+					&buffer->tail[start], 256,
+					BPF_CORE_READ(dentry, d_name.name));
 				at = start + (only > 0 ? only : 0);
 			}
 			break;

@@ -11,14 +11,14 @@
  */
 #include "path.bpf.h"
 
-#define BEE_ARGS_MAX 4096u
+#define BEE_ARGS_MAX	4096u
 #define BEE_ENV_SCANNED 8192u /* bytes of the environment that are searched */
-#define BEE_ENV_COUNT 192     /* variables looked at */
-#define BEE_ENV_NAME 48	      /* longest name kept */
-#define BEE_ENV_NAMES 2048    /* bytes of names in a record */
+#define BEE_ENV_COUNT	192   /* variables looked at */
+#define BEE_ENV_NAME	48    /* longest name kept */
+#define BEE_ENV_NAMES	2048  /* bytes of names in a record */
 
-#define TMPFS_MAGIC 0x01021994
-#define RAMFS_MAGIC 0x858458f6
+#define TMPFS_MAGIC	0x01021994
+#define RAMFS_MAGIC	0x858458f6
 #define HUGETLBFS_MAGIC 0x958458f6
 
 /* Length of the variable's name at `offset`: up to '=', at most BEE_ENV_NAME. */
@@ -42,7 +42,7 @@ __noinline __u32 bee_env_name_length(__u32 offset)
 }
 
 /* What bee_env_names returns beside the length. */
-#define BEE_ENV_CUT 0x10000u
+#define BEE_ENV_CUT    0x10000u
 #define BEE_ENV_FAILED 0x20000u
 
 /*
@@ -78,7 +78,8 @@ __noinline __u32 bee_env_names(__u64 begin, __u64 end, __u32 offset)
 		length = bee_env_name_length(room);
 		if (length > BEE_ENV_NAME)
 			length = BEE_ENV_NAME;
-		bpf_probe_read_kernel(&buffer->tail[at & BEE_TAIL_MASK], length, &buffer->tail[room]);
+		bpf_probe_read_kernel(&buffer->tail[at & BEE_TAIL_MASK], length,
+				      &buffer->tail[room]);
 		buffer->tail[(at + length) & BEE_TAIL_MASK] = 0;
 		at = bee_unknown(shared, at + length + 1);
 		address = bee_unknown(shared, address + size);
@@ -96,8 +97,9 @@ static __always_inline __u64 bee_image_flags(struct inode *inode, struct dentry 
 		flags |= BEE_FLAG_EXE_TMPFS;
 	if (BPF_CORE_READ(inode, i_nlink) == 0) {
 		bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(dentry, d_name.name));
-		if ((magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC) && name[0] == 'm' && name[1] == 'e' &&
-		    name[2] == 'm' && name[3] == 'f' && name[4] == 'd' && name[5] == ':')
+		if ((magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC) && name[0] == 'm' &&
+		    name[1] == 'e' && name[2] == 'm' && name[3] == 'f' && name[4] == 'd' &&
+		    name[5] == ':')
 			flags = BEE_FLAG_EXE_MEMFD;
 		else
 			flags |= BEE_FLAG_EXE_DELETED;
@@ -136,8 +138,8 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 	if (record->header.uid != record->header.euid)
 		record->header.flags |= BEE_FLAG_SETUID;
 
-	walk = bee_walk((__u64)BPF_CORE_READ(image, f_path.dentry), (__u64)BPF_CORE_READ(image, f_path.mnt), 0,
-			BEE_WALK_UNTESTED);
+	walk = bee_walk((__u64)BPF_CORE_READ(image, f_path.dentry),
+			(__u64)BPF_CORE_READ(image, f_path.mnt), 0, BEE_WALK_UNTESTED);
 	record->header.flags |= bee_walk_flags(walk);
 	record->image_length = BEE_WALK_LENGTH(walk);
 	at = record->image_length;
@@ -218,7 +220,8 @@ static __always_inline int bee_exit(struct task_struct *task, __u16 hook)
 	return bee_process(0, BEE_KIND_EXIT, hook, status);
 }
 
-static __always_inline int bee_cgroup(struct cgroup *group, const char *path, __u32 removed, __u16 hook)
+static __always_inline int bee_cgroup(struct cgroup *group, const char *path, __u32 removed,
+				      __u16 hook)
 {
 	struct bee_settings *set = bee_settings();
 	struct bee_scratch *buffer;
@@ -250,13 +253,15 @@ static __always_inline int bee_cgroup(struct cgroup *group, const char *path, __
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(tp_btf__sched_process_exec, struct task_struct *task, pid_t old, struct linux_binprm *bprm)
+int BPF_PROG(tp_btf__sched_process_exec, struct task_struct *task, pid_t old,
+	     struct linux_binprm *bprm)
 {
 	return bee_exec(task, bprm, BEE_HOOK_TP_BTF_EXEC);
 }
 
 SEC("raw_tp/sched_process_exec")
-int BPF_PROG(raw_tp__sched_process_exec, struct task_struct *task, pid_t old, struct linux_binprm *bprm)
+int BPF_PROG(raw_tp__sched_process_exec, struct task_struct *task, pid_t old,
+	     struct linux_binprm *bprm)
 {
 	return bee_exec(task, bprm, BEE_HOOK_RAW_TP_EXEC);
 }
@@ -287,13 +292,15 @@ int BPF_PROG(tp_btf__sched_process_exit, struct task_struct *task, bool group_de
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(tp_btf__sched_process_exit__live, struct task_struct *task)
 {
-	return BPF_CORE_READ(task, signal, live.counter) == 0 ? bee_exit(task, BEE_HOOK_TP_BTF_EXIT) : 0;
+	return BPF_CORE_READ(task, signal, live.counter) == 0 ? bee_exit(task, BEE_HOOK_TP_BTF_EXIT)
+							      : 0;
 }
 
 SEC("raw_tp/sched_process_exit")
 int BPF_PROG(raw_tp__sched_process_exit, struct task_struct *task)
 {
-	return BPF_CORE_READ(task, signal, live.counter) == 0 ? bee_exit(task, BEE_HOOK_RAW_TP_EXIT) : 0;
+	return BPF_CORE_READ(task, signal, live.counter) == 0 ? bee_exit(task, BEE_HOOK_RAW_TP_EXIT)
+							      : 0;
 }
 
 SEC("raw_tp/cgroup_mkdir")
