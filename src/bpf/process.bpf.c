@@ -75,6 +75,10 @@ __noinline __u32 bee_env_names(__u64 begin, __u64 end, __u32 offset)
 		size = bpf_probe_read_user_str(&buffer->tail[room], BEE_PART_MAX, (void *)address);
 		if (size <= 0)
 			return result | BEE_ENV_FAILED | (at - start);
+		/* Longer than the room: its rest would look like the next name. What is
+		 * left of the environment is not searched; no byte of a value leaves. */
+		if (size >= BEE_PART_MAX)
+			break;
 		length = bee_env_name_length(room);
 		if (length > BEE_ENV_NAME)
 			length = BEE_ENV_NAME;

@@ -56,9 +56,9 @@ struct bee_call {
 	__u8 value_2; /* gid, device, high half of a length */
 };
 
+// clang-format off
 const struct bee_call bee_calls[CALL_ROOM] = {
-	/*                     kind               fd      dir     name dir2    name2   value value2
-	 */
+	/* kind, descriptor, directory, name, directory_2, name_2, value, value_2 */
 	[CALL_OPEN] = {BEE_KIND_OPEN, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, NO_ARG},
 	[CALL_CREAT] = {BEE_KIND_OPEN, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG},
 	[CALL_OPENAT] = {BEE_KIND_OPEN, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, 3},
@@ -90,6 +90,8 @@ const struct bee_call bee_calls[CALL_ROOM] = {
 	[CALL_MKNOD] = {BEE_KIND_MKNOD, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, 2},
 	[CALL_MKNODAT] = {BEE_KIND_MKNOD, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, 3},
 };
+
+// clang-format on
 
 #define BEE_SYSCALLS 512 /* numbers looked at; x32's bit is taken off first */
 
@@ -156,7 +158,7 @@ static __always_inline bool bee_compat(struct task_struct *task)
 /* Where the arguments lie in pt_regs, native and 32-bit. The layout is the ABI
  * of arch/x86/include/uapi/asm/ptrace.h. */
 #define BEE_REGISTER(name) __builtin_offsetof(struct pt_regs, name)
-const __u8 bee_registers[2][8] = {
+const __u16 bee_registers[2][8] = {
 	{BEE_REGISTER(di), BEE_REGISTER(si), BEE_REGISTER(dx), BEE_REGISTER(r10), BEE_REGISTER(r8)},
 	{BEE_REGISTER(bx), BEE_REGISTER(cx), BEE_REGISTER(dx), BEE_REGISTER(si), BEE_REGISTER(di)},
 };
@@ -211,4 +213,23 @@ const __u8 bee_compat_calls[BEE_SYSCALLS] = {
 	[437] = CALL_OPENAT2,
 	[452] = CALL_FCHMODAT, /* fchmodat2 */
 };
+
+/* arch/arm64/include/asm/thread_info.h */
+#define TIF_32BIT   (1ul << 22)
+
+static __always_inline bool bee_compat(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, thread_info.flags) & TIF_32BIT;
+}
+
+/* x0 holds the result by now; orig_x0 follows user_pt_regs (31 registers, sp, pc,
+ * pstate) in arch/arm64/include/asm/ptrace.h. 32-bit callers use r0 to r5. */
+#define BEE_ORIG_X0 (34 * 8)
+const __u16 bee_registers[2][8] = {
+	{BEE_ORIG_X0, 8, 16, 24, 32},
+	{BEE_ORIG_X0, 8, 16, 24, 32},
+};
+
+#define bee_syscall_number(regs)      ((regs)->syscallno)
+#define bee_syscall_number_core(regs) BPF_CORE_READ(regs, syscallno)
 #endif
