@@ -403,7 +403,11 @@ fn frame<'a>(
         sequence,
         action,
         severity,
-        outcome: if header.result < 0 { Outcome::Failure(-header.result) } else { Outcome::Success },
+        outcome: if header.result < 0 {
+            Outcome::Failure(header.result.saturating_neg())
+        } else {
+            Outcome::Success
+        },
         hook,
         tier,
         flags: Flags(header.flags),
