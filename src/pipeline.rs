@@ -277,6 +277,11 @@ impl Pipeline {
 
     /// The file at `self.path` is a watched one with this identity.
     fn learn(&mut self, device: u32, inode: u64) {
+        // Of several names the one whose every open is watched says the most.
+        let known = self.learned.get(&(device, inode));
+        if known.is_some_and(|name| self.decide.watched(name, false)) {
+            return;
+        }
         if self.learned.len() < LEARNED || self.learned.contains_key(&(device, inode)) {
             self.learned.insert((device, inode), self.path.as_slice().into());
         }

@@ -221,12 +221,13 @@ static __always_inline int bee_on_descriptor(const struct bee_act *act, __u32 de
 	}
 	if (tgid == set->canary_tgid)
 		mask |= BEE_WATCH_ANY;
-	if (!mask) {
-		if (!names && bee_scanned(set, device))
-			return 0;
+	/* Known for writes alone, by other lists or under another of its names: on a file
+	 * system that is not scanned its present name may be watched for more. */
+	if (!(mask & BEE_WATCH_ANY) && !bee_scanned(set, device))
 		names = true;
-	}
-	if (mask && !(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE) && !created)
+	if (!names && !mask)
+		return 0;
+	if (!names && !(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE))
 		return 0;
 
 	buffer = bee_scratch();

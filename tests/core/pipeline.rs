@@ -342,6 +342,28 @@ fn an_alias_is_known_by_what_the_scanner_showed() {
 }
 
 #[test]
+fn of_two_names_the_one_watched_for_more_is_kept() {
+    let shown = |path: &str| {
+        let walk = walked(path);
+        let file = File { walk: &walk, value: 3, inode: 50, device: 8 << 20 | 1, ..File::default() };
+        Header::default().file(wire::KIND_IDENTITY, &file)
+    };
+    for order in [["/srv/a.key", "/etc/sudoers"], ["/etc/sudoers", "/srv/a.key"]] {
+        let mut bench = Bench::new();
+        for path in order {
+            bench.step(&shown(path));
+        }
+        assert_eq!(bench.event(&open("/tmp/alias"))["bee"]["known_as"], "/srv/a.key", "{order:?}");
+    }
+    // A name that is no longer watched gives way.
+    let mut bench = Bench::new();
+    bench.step(&shown("/srv/a.key"));
+    bench.pipeline.decide = Decide::new(&configuration("[file]\nwatch = [\"/srv/b\"]\n"));
+    bench.step(&shown("/srv/b"));
+    assert_eq!(bench.event(&open("/tmp/alias"))["bee"]["known_as"], "/srv/b");
+}
+
+#[test]
 fn a_created_file_is_known_by_its_identity_at_once() {
     let mut bench = Bench::new();
     let walk = walked("/srv/new.key");

@@ -102,9 +102,10 @@ impl Lists {
     fn random(random: &mut Random, base: &Path) -> Self {
         let mut some = |limit| (0..random.below(limit)).map(|_| pattern(random, base)).collect::<Vec<_>>();
         let mut lists = Self { watch: some(7), watch_write: some(5), ignore: some(3) };
-        lists.watch.push("*.mark".to_owned());
+        lists.watch.extend(["*.mark".to_owned(), "*key".to_owned()]);
         // A list that ignores everything tests nothing.
-        lists.ignore.retain(|text| !Pattern::parse(text).unwrap().matches(b"/any/key/key.mark"));
+        let probes = ["0.mark", "d/a", "keys/.ssh/key"].map(|name| base.join(name));
+        lists.ignore.retain(|text| probes.iter().all(|path| !Self::any(std::slice::from_ref(text), path)));
         lists
     }
 
@@ -458,5 +459,43 @@ fn root_no_watched_name_is_missed_and_none_is_made_up() {
         for action in ["open", "create", "delete", "rename", "link", "symlink", "chmod"] {
             assert!(covered.contains(action), "BEE_SEED={seed}: no {action} was ever watched");
         }
+    });
+}
+
+#[test]
+fn root_a_file_with_two_names_is_watched_for_the_more_of_both() {
+    in_namespace(|mount| {
+        let (base, state) = (mount.join("t"), mount.join("state"));
+        fs::create_dir(&base).unwrap();
+        fs::create_dir(&state).unwrap();
+        fs::set_permissions(mount, PermissionsExt::from_mode(0o755)).unwrap();
+        let list = |text: &str| vec![text.to_owned()];
+        let mut lists = Lists { watch: list("*.key"), watch_write: list("*.conf"), ignore: Vec::new() };
+        lists.watch.push("*.mark".to_owned());
+        // In which order a directory gives its names is up to the file system: both ways are among these.
+        for number in 0..16 {
+            let file = |end: &str| base.join(format!("{number}.{end}"));
+            let (first, second) = if number % 2 == 0 { ("key", "conf") } else { ("conf", "key") };
+            fs::write(file(first), "x").unwrap();
+            fs::hard_link(file(first), file(second)).unwrap();
+            fs::hard_link(file(first), file("alias")).unwrap();
+        }
+        fs::write(state.join("config.toml"), lists.document(mount)).unwrap();
+        let daemon = Daemon::start(&state);
+        daemon.wait_scans(1);
+        for number in 0..16 {
+            drop(File::open(base.join(format!("{number}.alias"))).unwrap());
+        }
+        let mark = base.join("end.mark");
+        drop(File::create(&mark).unwrap());
+        daemon.wait("the mark", || daemon.text().contains("end.mark"));
+        let me = u64::from(std::process::id());
+        let events = daemon.events();
+        let opened = events.iter().filter(|event| {
+            event["process"]["pid"] == me
+                && event["event"]["action"] == "open"
+                && path(event, "/bee/known_as").is_some_and(|known| known.extension() == Some("key".as_ref()))
+        });
+        assert_eq!(opened.count(), 16);
     });
 }

@@ -23,7 +23,7 @@ pub struct Watch {
     /// Alerts and bulk.
     pub rings: [Ring; 2],
     pub sensors: Vec<Sensor>,
-    pub maps: Maps,
+    _maps: Maps,
 }
 
 impl Watch {
@@ -58,7 +58,7 @@ impl Watch {
             assert_eq!(sensor.failure, None, "{}", sensor.name);
         }
         settings.set_generation(1);
-        Self { settings, counters, rings, sensors, maps }
+        Self { settings, counters, rings, sensors, _maps: maps }
     }
 
     /// Stops recording: nothing comes after this.
