@@ -17,3 +17,4 @@ mod processes;
 mod records;
 mod ring;
 mod shared;
+mod wire;
