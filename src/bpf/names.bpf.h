@@ -144,12 +144,14 @@ __noinline __u32 bee_test_name(__u32 offset, __u32 length)
 			break;
 		if (buffer->tail[(offset + i) & BEE_TAIL_MASK] != '/')
 			continue;
-		if (i != begin) {
+		/* "./x" and "/x" lie where the walk begins; "." leads nowhere. */
+		if (i != begin &&
+		    !(i - begin == 1 && buffer->tail[(offset + begin) & BEE_TAIL_MASK] == '.')) {
 			mask |= bee_test_directory(offset + begin, i - begin, 0);
 			previous = bee_unknown(shared, begin);
 			previous_length = bee_unknown(shared, i - begin);
+			mask = bee_unknown(shared, mask | BEE_NAME_SLASH);
 		}
-		mask = bee_unknown(shared, mask | BEE_NAME_SLASH);
 		begin = bee_unknown(shared, i + 1);
 	}
 	if (previous_length)
