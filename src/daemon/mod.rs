@@ -185,7 +185,14 @@ impl Daemon<'_> {
     fn run_errands(&mut self) {
         for errand in std::mem::take(&mut self.pipeline.errands) {
             match errand {
-                Errand::Unlearn { inode, device } => self.policies.unlearn(inode, device),
+                // While the scanner is at work the identity may be one it has just taught, under a
+                // name the file got since; the next event of this file asks again.
+                Errand::Unlearn { inode, device }
+                    if self.scans.is_idle() && !self.state.names_everywhere() =>
+                {
+                    self.policies.unlearn(inode, device);
+                }
+                Errand::Unlearn { .. } => {}
                 Errand::Rescan(path) => self.scans.tree(path),
                 Errand::Complete { point, device } => self.filesystems.mark(point, device),
             }
@@ -210,7 +217,20 @@ impl Daemon<'_> {
             self.state.clear_table_full();
             self.enforce();
         }
+        self.scan(now);
+    }
+
+    /// Sends the scanner where it has to go. A directory that is moved while it
+    /// walks can pass from what it has yet to see to what it has seen: until it is
+    /// done every rename is told, and led after.
+    pub(crate) fn scan(&mut self, now: Instant) {
+        self.watch_renames();
         self.scans.work(now, &self.config);
+    }
+
+    fn watch_renames(&self) {
+        let every = self.policies.every_directory() || !self.scans.is_idle();
+        self.settings.set_every_directory(every.into());
     }
 
     fn enforce(&mut self) {
@@ -261,6 +281,7 @@ impl Daemon<'_> {
                         self.policies.learned();
                     }
                     self.settle_names();
+                    self.watch_renames();
                 }
                 Answer::Mount { .. } | Answer::Superseded { .. } | Answer::Ready => {}
             }
@@ -269,18 +290,19 @@ impl Daemon<'_> {
 
     /// Ends the name checks that a rename or link began, when the scanner has
     /// been wherever one led. While the kernel side's word is cleared ours
-    /// holds, so that no rename falls between.
+    /// hold, so that no rename falls between.
     fn settle_names(&mut self) {
         if !self.state.names_everywhere() || !self.scans.is_idle() {
             return;
         }
         self.settings.set_names_everywhere(1);
+        self.settings.set_every_directory(1);
         self.state.clear_names_everywhere();
         self.drain();
         if self.scans.is_idle() {
             self.settings.set_names_everywhere(0);
         } else {
-            self.scans.work(Instant::now(), &self.config);
+            self.scan(Instant::now());
         }
     }
 

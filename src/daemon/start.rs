@@ -150,7 +150,7 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     }
     daemon.drain();
     daemon.scans.start_over();
-    daemon.scans.work(Instant::now(), &daemon.config);
+    daemon.scan(Instant::now());
     daemon.run()
 }
 
