@@ -149,7 +149,7 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     daemon.drain();
     if daemon.config.sensors.file {
         daemon.scans.start_over();
-        daemon.scans.work(Instant::now(), &daemon.config);
+        daemon.scan(Instant::now());
     }
     daemon.run()
 }
