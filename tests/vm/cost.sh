@@ -1,0 +1,2 @@
+#!/bin/bash
+cd /vm/cost; nproc; time ./cost $(cat objs)
