@@ -18,6 +18,7 @@ pub mod config;
 pub mod daemon;
 pub mod decide;
 pub mod decode;
+pub mod docs;
 pub mod enrich;
 pub mod error;
 pub mod event;

@@ -63,6 +63,8 @@ pub enum Errand {
     },
     /// A watched name came to be here by rename or link: have it scanned.
     Rescan(Vec<u8>),
+    /// The identities are no longer all known here: have everything scanned.
+    RescanAll,
     /// The scanner says that every watched file of the file system mounted
     /// here has been taught; `s_dev` as the kernel has it.
     Complete {
@@ -73,8 +75,7 @@ pub enum Errand {
     },
 }
 
-/// Identities remembered with their paths at most; of more only the kernel
-/// side knows, and events of such a file lack `bee.known_as`.
+/// Identities remembered with their paths at most.
 const LEARNED: usize = 65_536;
 
 /// What the canary's records showed.
@@ -277,9 +278,12 @@ impl Pipeline {
 
     /// The file at `self.path` is a watched one with this identity.
     fn learn(&mut self, device: u32, inode: u64) {
-        if self.learned.len() < LEARNED || self.learned.contains_key(&(device, inode)) {
-            self.learned.insert((device, inode), self.path.as_slice().into());
+        if self.learned.len() >= LEARNED && !self.learned.contains_key(&(device, inode)) {
+            // Most are of files long gone: begin anew, and be shown those that are there.
+            self.learned.clear();
+            self.errands.push(Errand::RescanAll);
         }
+        self.learned.insert((device, inode), self.path.as_slice().into());
     }
 
     fn file(&mut self, header: &bee_header, file: &File<'_>, sequence: u64) -> Fate {
@@ -333,11 +337,14 @@ impl Pipeline {
             unit: self.enrich.cgroups.get(header.cgroup).and_then(|(unit, _)| unit),
         };
         let (verdict, by) = self.decide.file(&facts);
-        if matches!(action, Action::Rename | Action::Link) && header.result == 0 {
+        if verdict != Verdict::NotWatched
+            && matches!(action, Action::Rename | Action::Link)
+            && header.result == 0
+        {
             self.errands.push(Errand::Rescan(self.path.clone()));
         }
-        if action == Action::Create && by == Match::Path && verdict != Verdict::NotWatched {
-            // The kernel side learned it at once; hard links to it are known by this.
+        if fixed.inode != 0 && node.is_none() && known_as.is_none() && verdict != Verdict::NotWatched {
+            // The kernel side learned it at once; other names of it are known by this.
             self.learn(fixed.device, fixed.inode);
         }
         let severity = match verdict {

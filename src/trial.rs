@@ -44,7 +44,7 @@ fn report(sensor: &Sensor) -> SensorReport {
         remedy: sensor
             .failure
             .iter()
-            .map(|_| "see the reasons above; -v shows the kernel's own words".to_owned())
+            .map(|_| "the reasons are above; `bee-traced -vv` shows the kernel's own words".to_owned())
             .collect(),
     }
 }

@@ -12,7 +12,7 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, BEE_KIND_COUNT * BEE_CAUSE_COUNT);
+	__uint(max_entries, BEE_KIND_COUNT *BEE_CAUSE_COUNT);
 	__type(key, __u32);
 	__type(value, __u64);
 } stages SEC(".maps");

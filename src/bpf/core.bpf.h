@@ -59,22 +59,34 @@ static __always_inline bool bee_active(const struct bee_settings *set)
 	return set && set->generation == bee_generation;
 }
 
-/* The facts about `task` that every record carries. */
-static __always_inline void bee_fill_header(struct bee_header *header, struct task_struct *task, __u16 kind,
-					    __u16 hook)
-{
-	const struct cred *cred = BPF_CORE_READ(task, cred);
+/* The fixed part lies directly in front of the tail, whatever its size. */
+#define bee_fixed(buffer, type) ((type *)((buffer)->fixed + BEE_FIXED_MAX - sizeof(type)))
 
+/*
+ * Begins a record of `fixed` bytes: all zero but the header, which has the facts
+ * about the task at `address`; 0: the current one. Global, like all that is used
+ * more than once: see names.bpf.h.
+ */
+__noinline int bee_begin(__u64 address, __u32 kind, __u32 hook, __u32 fixed)
+{
+	struct task_struct *task = (void *)(address ? address : bpf_get_current_task());
+	struct bee_scratch *buffer = bee_scratch();
+	struct bee_header *header;
+	const struct cred *cred;
+
+	if (!buffer || fixed < sizeof(*header) || fixed > BEE_FIXED_MAX)
+		return 0;
+	__builtin_memset(buffer->fixed, 0, sizeof(buffer->fixed));
+	header = (void *)(buffer->fixed + (BEE_FIXED_MAX - fixed));
+	cred = BPF_CORE_READ(task, cred);
 	header->version = BEE_WIRE_VERSION;
 	header->kind = kind;
 	header->time = bpf_ktime_get_boot_ns();
 	header->start = BPF_CORE_READ(task, group_leader, start_boottime);
 	header->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 	header->exec_id = BPF_CORE_READ(task, group_leader, self_exec_id);
-	header->flags = 0;
 	header->hook = hook;
 	header->generation = bee_generation;
-	header->result = 0;
 	header->tgid = BPF_CORE_READ(task, tgid);
 	header->tid = BPF_CORE_READ(task, pid);
 	header->ppid = BPF_CORE_READ(task, real_parent, tgid);
@@ -87,6 +99,7 @@ static __always_inline void bee_fill_header(struct bee_header *header, struct ta
 		header->login_uid = BPF_CORE_READ(task, loginuid.val);
 	header->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
 	BPF_CORE_READ_STR_INTO(&header->comm, task, comm);
+	return 0;
 }
 
 /*
@@ -102,7 +115,7 @@ static __always_inline enum bee_rate bee_rate(const struct bee_settings *set, __
 	__u64 full = (__u64)set->alert_burst * BEE_NSEC_PER_SEC;
 
 	if (!bucket) {
-		struct bee_bucket fresh = { .refilled = now, .tokens = full, .second = now };
+		struct bee_bucket fresh = {.refilled = now, .tokens = full, .second = now};
 
 		bpf_map_update_elem(&buckets, &tgid, &fresh, BPF_NOEXIST);
 		bucket = bpf_map_lookup_elem(&buckets, &tgid);
@@ -155,42 +168,47 @@ static __always_inline __u64 bee_wakeup(void *ring, __u64 now, __u32 which)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-/* The fixed part lies directly in front of the tail, whatever its size. */
-#define bee_fixed(buffer, type) ((type *)((buffer)->fixed + BEE_FIXED_MAX - sizeof(type)))
-
 /*
- * Copies a record (made with bee_fixed) and its tail into a ring and counts how
- * it ended. One call, one count in `counters` beside DEMOTED: this is what makes
- * emitted = delivered + dropped hold.
+ * Copies a record, made with bee_fixed, and its tail into a ring and counts how
+ * it ended: one call, one count in `counters` beside DEMOTED. This is what makes
+ * emitted = delivered + dropped hold. A global function (see names.bpf.h).
  */
-static __always_inline void bee_submit(const struct bee_settings *set, struct bee_header *header, __u32 fixed, __u32 tail, bool alert)
+__noinline int bee_submit(__u32 fixed, __u32 tail, __u32 alert)
 {
-	__u32 length = fixed + tail;
-	__u32 kind = header->kind;
+	struct bee_scratch *buffer = bee_scratch();
+	struct bee_settings *set = bee_settings();
+	struct bee_header *header;
+	__u32 kind;
 	long failed;
 
-	if (tail > BEE_TAIL_MASK + 1 + BEE_PART_MAX || kind >= BEE_KIND_COUNT) {
-		bee_count(kind & (BEE_KIND_COUNT - 1), BEE_CAUSE_TOO_LONG);
-		return;
+	if (!buffer || !set || fixed < sizeof(*header) || fixed > BEE_FIXED_MAX)
+		return 0;
+	header = (void *)(buffer->fixed + (BEE_FIXED_MAX - fixed));
+	kind = header->kind & (BEE_KIND_COUNT - 1);
+	if (tail > BEE_TAIL_MASK + 1 + BEE_PART_MAX) {
+		bee_count(kind, BEE_CAUSE_TOO_LONG);
+		return 0;
 	}
-	header->length = length;
+	header->length = fixed + tail;
 	if (alert) {
-		switch (bee_rate(set, header->tgid, header->time)) {
-		case BEE_RATE_DROP:
+		enum bee_rate rate = bee_rate(set, header->tgid, header->time);
+
+		if (rate == BEE_RATE_DROP) {
 			bee_count(kind, BEE_CAUSE_RATE_LIMIT);
-			return;
-		case BEE_RATE_DEMOTE:
-			alert = false;
+			return 0;
+		}
+		if (rate == BEE_RATE_DEMOTE) {
+			alert = 0;
 			header->flags |= BEE_FLAG_DEMOTED;
 			bee_count(kind, BEE_CAUSE_DEMOTED);
-			break;
-		default:
-			break;
 		}
 	}
 	if (alert)
-		failed = bpf_ringbuf_output(&alerts, header, length, bee_wakeup(&alerts, header->time, 0));
+		failed = bpf_ringbuf_output(&alerts, header, fixed + tail,
+					    bee_wakeup(&alerts, header->time, 0));
 	else
-		failed = bpf_ringbuf_output(&bulk, header, length, bee_wakeup(&bulk, header->time, 1));
+		failed = bpf_ringbuf_output(&bulk, header, fixed + tail,
+					    bee_wakeup(&bulk, header->time, 1));
 	bee_count(kind, failed ? BEE_CAUSE_RING_FULL : BEE_CAUSE_SUBMITTED);
+	return 0;
 }

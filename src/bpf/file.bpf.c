@@ -15,25 +15,25 @@
 #include "inodes.bpf.h"
 #include "syscalls.bpf.h"
 
-#define EPERM 1
-#define EACCES 13
+#define EPERM	 1
+#define EACCES	 13
 #define AT_FDCWD -100
 
-#define FMODE_READ 0x1
-#define FMODE_WRITE 0x2
-#define FMODE_PATH 0x4000
+#define FMODE_READ    0x1
+#define FMODE_WRITE   0x2
+#define FMODE_PATH    0x4000
 #define FMODE_CREATED 0x100000
 
 #define O_ACCMODE 3
-#define O_WRONLY 1
-#define O_TRUNC 01000 /* the same on x86 and arm64 */
+#define O_WRONLY  1
+#define O_TRUNC	  01000 /* the same on x86 and arm64 */
 
-#define S_IFMT 0170000
-#define S_IFDIR 0040000
-#define S_IFCHR 0020000
-#define S_IFBLK 0060000
-#define S_ISDIR(mode) (((mode) & S_IFMT) == S_IFDIR)
-#define S_ISDEV(mode) (((mode) & S_IFMT) == S_IFCHR || ((mode) & S_IFMT) == S_IFBLK)
+#define S_IFMT	      0170000
+#define S_IFDIR	      0040000
+#define S_IFCHR	      0020000
+#define S_IFBLK	      0060000
+#define S_ISDIR(mode) (((mode)&S_IFMT) == S_IFDIR)
+#define S_ISDEV(mode) (((mode)&S_IFMT) == S_IFCHR || ((mode)&S_IFMT) == S_IFBLK)
 
 /* One system call that may be an event, as it ended. */
 struct bee_act {
@@ -49,7 +49,13 @@ struct bee_act {
 
 static __always_inline __u64 bee_arg(const struct bee_act *act, __u8 number)
 {
-	return number == NO_ARG ? 0 : bee_argument(act->regs, act->compat, number);
+	__u64 value = 0;
+
+	if (number == NO_ARG)
+		return 0;
+	bpf_probe_read_kernel(&value, sizeof(value),
+			      (void *)act->regs + bee_registers[act->compat][number & 7]);
+	return act->compat ? (__u32)value : value;
 }
 
 /* What a refused open asked for, as f_mode says it of one that succeeded. */
@@ -79,9 +85,8 @@ static __always_inline struct file *bee_descriptor_file(struct task_struct *task
 
 static __always_inline __u32 bee_device_mask(const struct bee_settings *set, __u32 node, __u32 mode)
 {
-	struct bee_device_key key = { .node = node,
-				      .policy = set->policy,
-				      .block = (mode & S_IFMT) == S_IFBLK };
+	struct bee_device_key key = {
+		.node = node, .policy = set->policy, .block = (mode & S_IFMT) == S_IFBLK};
 	__u32 *mask = bpf_map_lookup_elem(&devices, &key);
 
 	if (!mask && set->policy_before != set->policy) {
@@ -92,13 +97,12 @@ static __always_inline __u32 bee_device_mask(const struct bee_settings *set, __u
 }
 
 /* What is the same in every file record. */
-static __always_inline struct bee_file *bee_file_record(const struct bee_act *act, struct bee_scratch *buffer,
-							__u16 kind)
+static __always_inline struct bee_file *bee_file_record(const struct bee_act *act,
+							struct bee_scratch *buffer, __u16 kind)
 {
 	struct bee_file *record = bee_fixed(buffer, struct bee_file);
 
-	__builtin_memset(record, 0, sizeof(*record));
-	bee_fill_header(&record->header, act->task, kind, act->hook);
+	bee_begin(0, kind, act->hook, sizeof(*record));
 	if (act->compat)
 		record->header.flags |= BEE_FLAG_COMPAT;
 	if (act->result < 0)
@@ -113,7 +117,8 @@ static __always_inline __u32 bee_decode_device(__u64 device)
 	return (device & 0xfff00) << 12 | (device & 0xff) | (device >> 12 & 0xfff00);
 }
 
-static __always_inline void bee_file_values(const struct bee_act *act, struct bee_file *record, __u16 kind)
+static __always_inline void bee_file_values(const struct bee_act *act, struct bee_file *record,
+					    __u16 kind)
 {
 	__u64 value = bee_arg(act, act->call->value);
 	__u64 value_2 = bee_arg(act, act->call->value_2);
@@ -139,11 +144,12 @@ static __always_inline void bee_file_values(const struct bee_act *act, struct be
 
 /* The scanner showed us a file by opening it with O_PATH and a note where a mode
  * would be: learn its identity as the kernel knows it. */
-static __always_inline int bee_taught(const struct bee_act *act, struct file *file, struct inode *inode,
-				      __u32 device)
+static __always_inline int bee_taught(const struct bee_act *act, struct file *file,
+				      struct inode *inode, __u32 device)
 {
 	struct bee_settings *set = act->set;
-	__u64 note = bee_arg(act, act->call->value_2) & (BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_WATCH_MOUNT);
+	__u64 note = bee_arg(act, act->call->value_2) &
+		     (BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_WATCH_MOUNT);
 	struct bee_scratch *buffer = bee_scratch();
 	__u32 mode = BPF_CORE_READ(inode, i_mode);
 	__u32 mask = note & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
@@ -163,20 +169,20 @@ static __always_inline int bee_taught(const struct bee_act *act, struct file *fi
 	record->inode = BPF_CORE_READ(inode, i_ino);
 	record->inode_generation = BPF_CORE_READ(inode, i_generation);
 	if (mask && S_ISDEV(mode)) {
-		struct bee_device_key key = { .node = BPF_CORE_READ(inode, i_rdev),
-					      .policy = set->policy,
-					      .block = (mode & S_IFMT) == S_IFBLK };
+		struct bee_device_key key = {.node = BPF_CORE_READ(inode, i_rdev),
+					     .policy = set->policy,
+					     .block = (mode & S_IFMT) == S_IFBLK};
 
 		record->node = key.node;
 		bpf_map_update_elem(&devices, &key, &mask, BPF_ANY);
 	} else if (mask) {
 		bee_inode_learn(set, record->inode, device, record->inode_generation, mask);
 	}
-	walk = bee_walk((__u64)BPF_CORE_READ(file, f_path.dentry), (__u64)BPF_CORE_READ(file, f_path.mnt), 0,
-			BEE_WALK_UNTESTED);
+	walk = bee_walk((__u64)BPF_CORE_READ(file, f_path.dentry),
+			(__u64)BPF_CORE_READ(file, f_path.mnt), 0, BEE_WALK_UNTESTED);
 	record->header.flags |= bee_walk_flags(walk);
 	record->length[BEE_PART_WALK] = BEE_WALK_LENGTH(walk);
-	bee_submit(set, &record->header, sizeof(*record), BEE_WALK_LENGTH(walk), false);
+	bee_submit(sizeof(*record), BEE_WALK_LENGTH(walk), 0);
 	return 0;
 }
 
@@ -222,11 +228,12 @@ static __always_inline int bee_on_descriptor(const struct bee_act *act, __u32 de
 	if (tgid == set->canary_tgid)
 		mask |= BEE_WATCH_ANY;
 	if (!mask) {
-		if (!names && bee_scanned(set, device))
+		if (!names && bee_scanned(device))
 			return 0;
 		names = true;
 	}
-	if (mask && !(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE) && !created)
+	if (mask && !(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE) &&
+	    !created)
 		return 0;
 
 	buffer = bee_scratch();
@@ -234,7 +241,8 @@ static __always_inline int bee_on_descriptor(const struct bee_act *act, __u32 de
 		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
 		return 0;
 	}
-	walk = bee_walk((__u64)BPF_CORE_READ(file, f_path.dentry), (__u64)BPF_CORE_READ(file, f_path.mnt), 0,
+	walk = bee_walk((__u64)BPF_CORE_READ(file, f_path.dentry),
+			(__u64)BPF_CORE_READ(file, f_path.mnt), 0,
 			names ? BEE_WALK_LEAF : BEE_WALK_UNTESTED);
 	mask |= BEE_WALK_MASK(walk) & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
 	if (!mask)
@@ -245,10 +253,12 @@ static __always_inline int bee_on_descriptor(const struct bee_act *act, __u32 de
 		bee_count(kind, BEE_CAUSE_SELF);
 		return 0;
 	}
-	if (created) {
+	if (created)
 		kind = BEE_KIND_CREATE;
+	/* Recognised by name: from now on by identity too, under any name it gets. User
+	 * space takes it out again if its exact decision is another. */
+	if (!identity && tgid != set->canary_tgid && !S_ISDEV(mode))
 		bee_inode_learn(set, number, device, BPF_CORE_READ(inode, i_generation), mask);
-	}
 	record = bee_file_record(act, buffer, kind);
 	record->inode = number;
 	record->inode_generation = BPF_CORE_READ(inode, i_generation);
@@ -266,60 +276,63 @@ static __always_inline int bee_on_descriptor(const struct bee_act *act, __u32 de
 	if (BPF_CORE_READ(inode, i_nlink) == 0)
 		record->header.flags |= BEE_FLAG_FILE_DELETED;
 	record->length[BEE_PART_WALK] = BEE_WALK_LENGTH(walk);
-	bee_submit(set, &record->header, sizeof(*record), BEE_WALK_LENGTH(walk), true);
+	bee_submit(sizeof(*record), BEE_WALK_LENGTH(walk), 1);
 	return 0;
 }
 
-/* Where one name of an act was put in the tail, and what was found out. */
-struct bee_given {
-	__u32 name_length; /* with its NUL */
-	__u32 walk_length;
-	__u32 mask;
-	__u64 flags;
-};
-
 /*
- * Reads one name argument and the directory it is relative to, tests both. The
- * string lies in memory its owner can change: flagged, and never the only ground
- * for trusting an open.
+ * Reads one name argument and the directory it is relative to into the tail at
+ * `at`, tests both, and leaves what it found in given[which]. The string lies in
+ * memory its owner can change: flagged, and never the only ground for trusting an
+ * open. Returns nonzero when there is no name to read. A global function (see
+ * names.bpf.h), so it takes numbers only.
  */
-static __always_inline long bee_given(const struct bee_act *act, struct bee_scratch *buffer, __u64 address,
-				      __u8 directory, __u32 at, struct bee_given *given)
+__noinline int bee_read_name(__u64 address, __u32 directory, __u32 at, __u32 which)
 {
-	long size = bpf_probe_read_user_str(&buffer->tail[at & BEE_TAIL_MASK], BEE_PART_MAX, (void *)address);
-	__u32 tested, walk, role, base = at;
-	struct task_struct *task = act->task;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct bee_scratch *buffer = bee_scratch();
+	struct bee_given *given;
 	const struct path *start;
+	__u32 tested, walk, role;
 	struct file *file;
-	int descriptor;
+	long size;
 	char first;
 
+	if (!buffer)
+		return 1;
+	at &= BEE_TAIL_MASK;
+	given = &buffer->given[which & 1];
+	size = bpf_probe_read_user_str(&buffer->tail[at], BEE_PART_MAX, (void *)address);
 	if (size <= 0)
-		return -1;
+		return 1;
 	given->name_length = size & 0x1fff;
-	given->flags = BEE_FLAG_ARGS_RACY;
-	tested = bee_test_name(at & BEE_TAIL_MASK, given->name_length - 1);
-	first = buffer->tail[at & BEE_TAIL_MASK];
+	tested = bee_test_name(at, given->name_length - 1);
+	first = buffer->tail[at];
 	role = tested & BEE_NAME_SLASH ? BEE_WALK_ANCESTOR : BEE_WALK_PARENT;
 
 	if (first == '/') {
+		/* Nothing outside a chroot. */
 		start = &BPF_CORE_READ(task, fs)->root;
-	} else if (directory == NO_ARG || (int)bee_arg(act, directory) == AT_FDCWD) {
+	} else if ((int)directory == AT_FDCWD) {
 		start = &BPF_CORE_READ(task, fs)->pwd;
 	} else {
-		descriptor = bee_arg(act, directory);
-		file = bee_descriptor_file(act->task, descriptor);
+		file = bee_descriptor_file(task, directory);
 		start = &file->f_path;
 		/* linkat(fd, "", …, AT_EMPTY_PATH): the descriptor is the file. */
 		if (!first)
 			role = BEE_WALK_LEAF;
 	}
-	base = at + given->name_length;
-	walk = bee_walk((__u64)BPF_CORE_READ(start, dentry), (__u64)BPF_CORE_READ(start, mnt), base, role);
+	walk = bee_walk((__u64)BPF_CORE_READ(start, dentry), (__u64)BPF_CORE_READ(start, mnt),
+			at + given->name_length, role);
 	given->walk_length = BEE_WALK_LENGTH(walk);
-	given->flags |= bee_walk_flags(walk);
+	given->flags = BEE_FLAG_ARGS_RACY | bee_walk_flags(walk);
 	given->mask = (tested & 0xf) | BEE_WALK_MASK(walk);
 	return 0;
+}
+
+static __always_inline __u32 bee_directory(const struct bee_act *act, __u8 argument)
+{
+	return argument == NO_ARG ? (__u32)AT_FDCWD : (__u32)bee_arg(act, argument);
 }
 
 /* An act on one or two names, done or refused. */
@@ -329,7 +342,7 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 	struct bee_scratch *buffer = bee_scratch();
 	__u16 kind = act->call->kind;
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct bee_given first = {}, second = {};
+	struct bee_given *first, *second;
 	struct bee_file *record;
 	struct bee_state *shared;
 	__u32 mask;
@@ -339,36 +352,43 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
 		return 0;
 	}
-	if (bee_given(act, buffer, bee_arg(act, act->call->name), act->call->directory, 0, &first)) {
+	first = &buffer->given[0];
+	second = &buffer->given[1];
+	__builtin_memset(second, 0, sizeof(*second));
+	if (bee_read_name(bee_arg(act, act->call->name), bee_directory(act, act->call->directory),
+			  0, 0)) {
 		bee_count(kind, BEE_CAUSE_UNREADABLE);
 		return 0;
 	}
-	__u32 at = first.name_length + first.walk_length;
+	__u32 at = first->name_length + first->walk_length;
 
 	if (kind == BEE_KIND_SYMLINK) {
 		/* What a symbolic link leads to is text; nothing is looked up. */
 		long size = bpf_probe_read_user_str(&buffer->tail[at & BEE_TAIL_MASK], BEE_PART_MAX,
 						    (void *)bee_arg(act, act->call->name_2));
 		if (size > 0) {
-			second.name_length = size & 0x1fff;
-			second.mask = bee_test_name(at & BEE_TAIL_MASK, second.name_length - 1);
+			second->name_length = size & 0x1fff;
+			second->mask = bee_test_name(at & BEE_TAIL_MASK, second->name_length - 1);
 		} else {
-			second.flags = BEE_FLAG_PATH_UNREADABLE;
+			second->flags = BEE_FLAG_PATH_UNREADABLE;
 		}
 	} else if (act->call->name_2 != NO_ARG) {
-		if (bee_given(act, buffer, bee_arg(act, act->call->name_2), act->call->directory_2, at, &second)) {
+		if (bee_read_name(bee_arg(act, act->call->name_2),
+				  bee_directory(act, act->call->directory_2), at, 1)) {
 			bee_count(kind, BEE_CAUSE_UNREADABLE);
 			return 0;
 		}
 	}
-	mask = (first.mask | second.mask) & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
-	if (kind == BEE_KIND_RENAME && ((first.mask | second.mask) & BEE_WATCH_ANCHOR || set->every_directory))
+	mask = (first->mask | second->mask) & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
+	if (kind == BEE_KIND_RENAME &&
+	    ((first->mask | second->mask) & BEE_WATCH_ANCHOR || set->every_directory))
 		mask |= BEE_WATCH_ANCHOR;
 	if (kind == BEE_KIND_MKNOD) {
 		__u64 mode = bee_arg(act, act->call->value);
 
 		if (S_ISDEV(mode))
-			mask |= bee_device_mask(set, bee_decode_device(bee_arg(act, act->call->value_2)), mode);
+			mask |= bee_device_mask(
+				set, bee_decode_device(bee_arg(act, act->call->value_2)), mode);
 	}
 	if (!mask)
 		return 0;
@@ -391,19 +411,19 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 	record = bee_file_record(act, buffer, kind);
 	record->mask = mask;
 	record->access = access;
-	record->header.flags |= first.flags | second.flags;
+	record->header.flags |= first->flags | second->flags;
 	bee_file_values(act, record, kind);
-	record->length[BEE_PART_NAME] = first.name_length;
-	record->length[BEE_PART_WALK] = first.walk_length;
-	record->length[BEE_PART_NAME_2] = second.name_length;
-	record->length[BEE_PART_WALK_2] = second.walk_length;
-	bee_submit(set, &record->header, sizeof(*record), at + second.name_length + second.walk_length, true);
+	record->length[BEE_PART_NAME] = first->name_length;
+	record->length[BEE_PART_WALK] = first->walk_length;
+	record->length[BEE_PART_NAME_2] = second->name_length;
+	record->length[BEE_PART_WALK_2] = second->walk_length;
+	bee_submit(sizeof(*record), at + second->name_length + second->walk_length, 1);
 	return 0;
 }
 
 static __always_inline int bee_sys_exit(struct pt_regs *regs, __u64 number, long result, __u16 hook)
 {
-	struct bee_act act = { .regs = regs, .result = result, .hook = hook };
+	struct bee_act act = {.regs = regs, .result = result, .hook = hook};
 	__u8 native, compat, index;
 
 #if defined(__TARGET_ARCH_x86)
@@ -434,7 +454,8 @@ static __always_inline int bee_sys_exit(struct pt_regs *regs, __u64 number, long
 	if (act.call->descriptor != NO_ARG)
 		return bee_on_descriptor(&act, bee_arg(&act, act.call->descriptor));
 	if (act.call->name == NO_ARG) {
-		/* open_by_handle_at refused: the handle is not a name. Not lost: nothing was opened. */
+		/* open_by_handle_at refused: the handle is not a name. Not lost: nothing was
+		 * opened. */
 		return 0;
 	}
 	return bee_on_names(&act);

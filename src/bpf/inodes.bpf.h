@@ -47,9 +47,10 @@ static __always_inline __u8 *bee_filter_slot(__u64 inode, __u32 device)
 	return bytes ? &bytes->slot[(hash >> 40) & (BEE_FILTER_SIZE - 1)] : NULL;
 }
 
-static __always_inline __u32 bee_inode_lookup(__u64 inode, __u32 device, __u32 policy, __u32 generation)
+static __always_inline __u32 bee_inode_lookup(__u64 inode, __u32 device, __u32 policy,
+					      __u32 generation)
 {
-	struct bee_inode_key key = { .inode = inode, .device = device, .policy = policy };
+	struct bee_inode_key key = {.inode = inode, .device = device, .policy = policy};
 	struct bee_inode_value *value = bpf_map_lookup_elem(&inodes, &key);
 
 	if (!value)
@@ -64,11 +65,11 @@ static __always_inline __u32 bee_inode_lookup(__u64 inode, __u32 device, __u32 p
 
 /* Returns 0, or -errno when the table is full: names are checked from then on
  * until user space has had the table made anew. */
-static __always_inline long bee_inode_learn(const struct bee_settings *set, __u64 inode, __u32 device,
-					    __u32 generation, __u32 mask)
+static __always_inline long bee_inode_learn(const struct bee_settings *set, __u64 inode,
+					    __u32 device, __u32 generation, __u32 mask)
 {
-	struct bee_inode_key key = { .inode = inode, .device = device, .policy = set->policy };
-	struct bee_inode_value value = { .generation = generation, .mask = mask };
+	struct bee_inode_key key = {.inode = inode, .device = device, .policy = set->policy};
+	struct bee_inode_value value = {.generation = generation, .mask = mask};
 	__u8 *slot = bee_filter_slot(inode, device);
 	long failed = bpf_map_update_elem(&inodes, &key, &value, BPF_ANY);
 	struct bee_state *shared;
@@ -85,17 +86,19 @@ static __always_inline long bee_inode_learn(const struct bee_settings *set, __u6
 }
 
 /* Whether names need not be checked on this file system. */
-static __always_inline bool bee_scanned(const struct bee_settings *set, __u32 device)
+__noinline int bee_scanned(__u32 device)
 {
+	struct bee_settings *set = bee_settings();
 	struct bee_state *shared = bee_state();
 
-	if (set->names_everywhere || !shared || shared->names_everywhere || shared->table_full)
-		return false;
+	if (!set || !shared || set->names_everywhere || shared->names_everywhere ||
+	    shared->table_full)
+		return 0;
 	for (int i = 0; i < BEE_SCANNED_MAX; i++) {
 		if (i >= set->scanned_count)
 			break;
 		if (set->scanned[i] == device)
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }

@@ -25,7 +25,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, BEE_KIND_COUNT * BEE_CAUSE_COUNT);
+	__uint(max_entries, BEE_KIND_COUNT *BEE_CAUSE_COUNT);
 	__type(key, __u32);
 	__type(value, __u64);
 } counters SEC(".maps");
@@ -59,11 +59,21 @@ struct {
  * only known at its end, and bpf_ringbuf_reserve wants a constant. Programs of
  * this release run with preemption off (raw tracepoints), so one per CPU is enough. */
 #define BEE_FIXED_MAX 256
-#define BEE_PART_MAX 4096
+#define BEE_PART_MAX  4096
 #define BEE_TAIL_MASK 0x3fff /* offsets a string may begin at */
 #define BEE_TAIL_SIZE (BEE_TAIL_MASK + 1 + BEE_PART_MAX + 256)
 
+/* One name argument, as found in the tail. */
+struct bee_given {
+	__u32 name_length; /* with its NUL */
+	__u32 walk_length;
+	__u32 mask;
+	__u32 reserved;
+	__u64 flags;
+};
+
 struct bee_scratch {
+	struct bee_given given[2];
 	__u8 fixed[BEE_FIXED_MAX];
 	__u8 tail[BEE_TAIL_SIZE];
 };

@@ -12,9 +12,9 @@
 #include "core.bpf.h"
 
 #define BEE_NAME_HASHED 64 /* watch/ hashes no more either */
-#define BEE_AFFIX_MAX 16
-#define BEE_FNV_BASIS 0xcbf29ce484222325ull
-#define BEE_FNV_PRIME 0x100000001b3ull
+#define BEE_AFFIX_MAX	16
+#define BEE_FNV_BASIS	0xcbf29ce484222325ull
+#define BEE_FNV_PRIME	0x100000001b3ull
 
 /* What watch/ compiled; key.policy says for which configuration. */
 struct {
@@ -24,12 +24,17 @@ struct {
 	__type(value, __u32);
 } rules SEC(".maps");
 
-
-static __always_inline __u32 bee_rule(__u32 policy, __u8 rule, __u8 length, __u64 hash)
+/* The mask of the rule of this kind over these bytes; 0: there is none. */
+__noinline __u32 bee_rule(__u32 rule, __u32 length, __u64 hash)
 {
-	struct bee_rule_key key = { .hash = hash, .policy = policy, .rule = rule, .length = length };
-	__u32 *mask = bpf_map_lookup_elem(&rules, &key);
+	struct bee_settings *set = bee_settings();
+	struct bee_rule_key key = {.hash = hash, .rule = rule, .length = length};
+	__u32 *mask;
 
+	if (!set)
+		return 0;
+	key.policy = set->policy;
+	mask = bpf_map_lookup_elem(&rules, &key);
 	return mask ? *mask : 0;
 }
 
@@ -62,8 +67,8 @@ __noinline __u32 bee_test_leaf(__u32 offset, __u32 length)
 
 	if (!buffer || !set || !shared)
 		return 0;
-	mask = bee_rule(set->policy, BEE_RULE_EXACT, 0, hash);
-	if (bee_rule(set->policy, BEE_RULE_ANCHOR, 0, hash))
+	mask = bee_rule(BEE_RULE_EXACT, 0, hash);
+	if (bee_rule(BEE_RULE_ANCHOR, 0, hash))
 		mask |= BEE_WATCH_ANCHOR;
 	mask = bee_unknown(shared, mask);
 
@@ -73,15 +78,16 @@ __noinline __u32 bee_test_leaf(__u32 offset, __u32 length)
 			break;
 		hash = (hash ^ buffer->tail[(offset + i) & BEE_TAIL_MASK]) * BEE_FNV_PRIME;
 		if (set->prefix_lengths & (1u << (i + 1)))
-			mask |= bee_rule(set->policy, BEE_RULE_PREFIX, i + 1, hash);
+			mask = bee_unknown(shared, mask | bee_rule(BEE_RULE_PREFIX, i + 1, hash));
 	}
 	hash = bee_unknown(shared, BEE_FNV_BASIS);
 	for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
 		if (i >= length)
 			break;
-		hash = (hash ^ buffer->tail[(offset + length - 1 - i) & BEE_TAIL_MASK]) * BEE_FNV_PRIME;
+		hash = (hash ^ buffer->tail[(offset + length - 1 - i) & BEE_TAIL_MASK]) *
+		       BEE_FNV_PRIME;
 		if (set->suffix_lengths & (1u << (i + 1)))
-			mask |= bee_rule(set->policy, BEE_RULE_SUFFIX, i + 1, hash);
+			mask = bee_unknown(shared, mask | bee_rule(BEE_RULE_SUFFIX, i + 1, hash));
 	}
 	return mask;
 }
@@ -89,19 +95,24 @@ __noinline __u32 bee_test_leaf(__u32 offset, __u32 length)
 /* A directory on the way to the last component; `direct`: the one it lies in. */
 __noinline __u32 bee_test_directory(__u32 offset, __u32 length, __u32 direct)
 {
-	struct bee_settings *set = bee_settings();
+	struct bee_scratch *buffer = bee_scratch();
 	__u64 hash = bee_hash(offset, length);
 	__u32 mask;
 
-	if (!set)
+	if (!buffer)
 		return 0;
-	mask = bee_rule(set->policy, BEE_RULE_DIRECTORY, 0, hash);
+	/* ".." leaves the directory before it: only user space can follow. */
+	if (length == 2 && buffer->tail[offset & BEE_TAIL_MASK] == '.' &&
+	    buffer->tail[(offset + 1) & BEE_TAIL_MASK] == '.')
+		return BEE_WATCH_ANY | BEE_WATCH_WRITE;
+	mask = bee_rule(BEE_RULE_DIRECTORY, 0, hash);
 	if (direct)
-		mask |= bee_rule(set->policy, BEE_RULE_PARENT, 0, hash);
+		mask |= bee_rule(BEE_RULE_PARENT, 0, hash);
 	return mask;
 }
 
-#define BEE_NAME_SCAN 512 /* bytes of a given name that are taken apart; longer ones are candidates */
+#define BEE_NAME_SCAN \
+	256 /* bytes of a given name that are taken apart; longer ones are candidates */
 
 /* The result of bee_test_name beside the mask bits. */
 #define BEE_NAME_SLASH 0x100u /* it has a directory in it */
@@ -134,10 +145,6 @@ __noinline __u32 bee_test_name(__u32 offset, __u32 length)
 		if (buffer->tail[(offset + i) & BEE_TAIL_MASK] != '/')
 			continue;
 		if (i != begin) {
-			/* ".." leaves the directory before it: only user space can follow. */
-			if (i - begin == 2 && buffer->tail[(offset + begin) & BEE_TAIL_MASK] == '.' &&
-			    buffer->tail[(offset + begin + 1) & BEE_TAIL_MASK] == '.')
-				mask |= BEE_WATCH_ANY | BEE_WATCH_WRITE;
 			mask |= bee_test_directory(offset + begin, i - begin, 0);
 			previous = bee_unknown(shared, begin);
 			previous_length = bee_unknown(shared, i - begin);

@@ -13,19 +13,35 @@
 
 #include "names.bpf.h"
 
-#define BEE_DEPTH_MAX 96 /* components; more: BEE_WALK_TRUNCATED */
+#define BEE_DEPTH_MAX 64 /* components; more: BEE_WALK_TRUNCATED */
 
 /* What bee_walk returns: bytes written, watch mask, and what went wrong. */
-#define BEE_WALK_LENGTH(walk) ((walk) & 0x1fff)
-#define BEE_WALK_MASK(walk) (((walk) >> 13) & 0xf)
-#define BEE_WALK_TRUNCATED (1u << 20)
-#define BEE_WALK_UNRESOLVED (1u << 21)
+#define BEE_WALK_LENGTH(walk) ((walk)&0x1fff)
+#define BEE_WALK_MASK(walk)   (((walk) >> 13) & 0xf)
+#define BEE_WALK_TRUNCATED    (1u << 20)
+#define BEE_WALK_UNRESOLVED   (1u << 21)
 
 /* What the first component met is to the file asked about. */
-#define BEE_WALK_LEAF 0u      /* the file itself */
-#define BEE_WALK_PARENT 1u    /* the directory it lies in */
-#define BEE_WALK_ANCESTOR 2u  /* some directory above */
-#define BEE_WALK_UNTESTED 3u  /* only the path is wanted */
+#define BEE_WALK_LEAF	  0u /* the file itself */
+#define BEE_WALK_PARENT	  1u /* the directory it lies in */
+#define BEE_WALK_ANCESTOR 2u /* some directory above */
+#define BEE_WALK_UNTESTED 3u /* only the path is wanted */
+
+/* Tests one component by its role. Returns the mask, and above it the role of the next. */
+#define BEE_NEXT_ROLE 8
+__noinline __u32 bee_test_component(__u32 offset, __u32 length, __u32 role)
+{
+	switch (role) {
+	case BEE_WALK_LEAF:
+		return (bee_test_leaf(offset, length) & 0xf) | BEE_WALK_PARENT << BEE_NEXT_ROLE;
+	case BEE_WALK_PARENT:
+	case BEE_WALK_ANCESTOR:
+		return (bee_test_directory(offset, length, role == BEE_WALK_PARENT) & 0xf) |
+		       BEE_WALK_ANCESTOR << BEE_NEXT_ROLE;
+	default:
+		return BEE_WALK_UNTESTED << BEE_NEXT_ROLE;
+	}
+}
 
 /*
  * Walks up from `dentry` on mount `vfsmount`, writing to the scratch tail from
@@ -37,11 +53,14 @@ __noinline __u32 bee_walk(__u64 dentry_address, __u64 vfsmount, __u32 offset, __
 	struct mount *mount = (void *)(vfsmount - bpf_core_field_offset(struct mount, mnt));
 	struct dentry *mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
 	struct bee_scratch *buffer = bee_scratch();
-	__u32 start = offset & BEE_TAIL_MASK, at = start, mask = 0, result = 0;
+	struct bee_state *shared = bee_state();
+	__u32 start = offset & BEE_TAIL_MASK, at, mask, result = 0;
 	bool whole = false;
 
-	if (!buffer)
+	if (!buffer || !shared)
 		return BEE_WALK_UNRESOLVED;
+	at = bee_unknown(shared, start);
+	mask = bee_unknown(shared, 0);
 	for (int i = 0; i < BEE_DEPTH_MAX; i++) {
 		if (dentry == mount_root) {
 			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
@@ -62,6 +81,13 @@ __noinline __u32 bee_walk(__u64 dentry_address, __u64 vfsmount, __u32 offset, __
 			 * by handle, or unmounted under its user. */
 			result |= BEE_WALK_UNRESOLVED;
 			whole = true;
+			/* Such a file's own name is all there is: a memfd's. */
+			if (i == 0) {
+				long only = bpf_probe_read_kernel_str(
+					&buffer->tail[start], 256,
+					BPF_CORE_READ(dentry, d_name.name));
+				at = start + (only > 0 ? only : 0);
+			}
 			break;
 		}
 		if (at - start > BEE_PART_MAX - 256)
@@ -75,13 +101,11 @@ __noinline __u32 bee_walk(__u64 dentry_address, __u64 vfsmount, __u32 offset, __
 			result |= BEE_WALK_UNRESOLVED;
 			break;
 		}
-		if (role == BEE_WALK_LEAF)
-			mask |= bee_test_leaf(here, size - 1);
-		else if (role <= BEE_WALK_ANCESTOR)
-			mask |= bee_test_directory(here, size - 1, role == BEE_WALK_PARENT);
-		if (role < BEE_WALK_ANCESTOR)
-			role++;
-		at = here + size;
+		__u32 tested = bee_test_component(here, size - 1, role);
+
+		mask = bee_unknown(shared, mask | (tested & 0xf));
+		role = tested >> BEE_NEXT_ROLE;
+		at = bee_unknown(shared, here + size);
 		dentry = parent;
 	}
 	if (!whole) {

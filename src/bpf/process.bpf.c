@@ -11,14 +11,14 @@
  */
 #include "path.bpf.h"
 
-#define BEE_ARGS_MAX 4095u
+#define BEE_ARGS_MAX	4096u
 #define BEE_ENV_SCANNED 8192u /* bytes of the environment that are searched */
-#define BEE_ENV_COUNT 192     /* variables looked at */
-#define BEE_ENV_NAME 48	      /* longest name kept */
-#define BEE_ENV_NAMES 2048    /* bytes of names in a record */
+#define BEE_ENV_COUNT	192   /* variables looked at */
+#define BEE_ENV_NAME	48    /* longest name kept */
+#define BEE_ENV_NAMES	2048  /* bytes of names in a record */
 
-#define TMPFS_MAGIC 0x01021994
-#define RAMFS_MAGIC 0x858458f6
+#define TMPFS_MAGIC	0x01021994
+#define RAMFS_MAGIC	0x858458f6
 #define HUGETLBFS_MAGIC 0x958458f6
 
 /* Length of the variable's name at `offset`: up to '=', at most BEE_ENV_NAME. */
@@ -42,7 +42,7 @@ __noinline __u32 bee_env_name_length(__u32 offset)
 }
 
 /* What bee_env_names returns beside the length. */
-#define BEE_ENV_CUT 0x10000u
+#define BEE_ENV_CUT    0x10000u
 #define BEE_ENV_FAILED 0x20000u
 
 /*
@@ -75,10 +75,15 @@ __noinline __u32 bee_env_names(__u64 begin, __u64 end, __u32 offset)
 		size = bpf_probe_read_user_str(&buffer->tail[room], BEE_PART_MAX, (void *)address);
 		if (size <= 0)
 			return result | BEE_ENV_FAILED | (at - start);
+		/* Longer than the room: its rest would look like the next name. What is
+		 * left of the environment is not searched; no byte of a value leaves. */
+		if (size >= BEE_PART_MAX)
+			break;
 		length = bee_env_name_length(room);
 		if (length > BEE_ENV_NAME)
 			length = BEE_ENV_NAME;
-		bpf_probe_read_kernel(&buffer->tail[at & BEE_TAIL_MASK], length, &buffer->tail[room]);
+		bpf_probe_read_kernel(&buffer->tail[at & BEE_TAIL_MASK], length,
+				      &buffer->tail[room]);
 		buffer->tail[(at + length) & BEE_TAIL_MASK] = 0;
 		at = bee_unknown(shared, at + length + 1);
 		address = bee_unknown(shared, address + size);
@@ -96,8 +101,9 @@ static __always_inline __u64 bee_image_flags(struct inode *inode, struct dentry 
 		flags |= BEE_FLAG_EXE_TMPFS;
 	if (BPF_CORE_READ(inode, i_nlink) == 0) {
 		bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(dentry, d_name.name));
-		if ((magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC) && name[0] == 'm' && name[1] == 'e' &&
-		    name[2] == 'm' && name[3] == 'f' && name[4] == 'd' && name[5] == ':')
+		if ((magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC) && name[0] == 'm' &&
+		    name[1] == 'e' && name[2] == 'm' && name[3] == 'f' && name[4] == 'd' &&
+		    name[5] == ':')
 			flags = BEE_FLAG_EXE_MEMFD;
 		else
 			flags |= BEE_FLAG_EXE_DELETED;
@@ -113,7 +119,7 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 	struct file *image;
 	struct inode *inode;
 	struct mm_struct *mm;
-	__u64 begin, end;
+	__u64 begin, end, length;
 	__u32 at, walk;
 	long size;
 
@@ -125,26 +131,24 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 		return 0;
 	}
 	record = bee_fixed(buffer, struct bee_exec);
-	bee_fill_header(&record->header, task, BEE_KIND_EXEC, hook);
+	bee_begin(0, BEE_KIND_EXEC, hook, sizeof(*record));
 	image = BPF_CORE_READ(bprm, file);
 	inode = BPF_CORE_READ(image, f_inode);
 	mm = BPF_CORE_READ(task, mm);
 
 	record->inode = BPF_CORE_READ(inode, i_ino);
 	record->device = BPF_CORE_READ(inode, i_sb, s_dev);
-	record->reserved = 0;
 	record->header.flags |= bee_image_flags(inode, BPF_CORE_READ(image, f_path.dentry));
 	if (record->header.uid != record->header.euid)
 		record->header.flags |= BEE_FLAG_SETUID;
 
-	walk = bee_walk((__u64)BPF_CORE_READ(image, f_path.dentry), (__u64)BPF_CORE_READ(image, f_path.mnt), 0,
-			BEE_WALK_UNTESTED);
+	walk = bee_walk((__u64)BPF_CORE_READ(image, f_path.dentry),
+			(__u64)BPF_CORE_READ(image, f_path.mnt), 0, BEE_WALK_UNTESTED);
 	record->header.flags |= bee_walk_flags(walk);
 	record->image_length = BEE_WALK_LENGTH(walk);
 	at = record->image_length;
 
 	/* filename is what was asked for; interp differs where an interpreter runs it. */
-	record->script_length = 0;
 	if (BPF_CORE_READ(bprm, interp) != BPF_CORE_READ(bprm, filename)) {
 		size = bpf_probe_read_kernel_str(&buffer->tail[at & BEE_TAIL_MASK], BEE_PART_MAX,
 						 BPF_CORE_READ(bprm, filename));
@@ -155,19 +159,17 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 
 	begin = BPF_CORE_READ(mm, arg_start);
 	end = BPF_CORE_READ(mm, arg_end);
-	size = end > begin ? end - begin : 0;
-	if (size > BEE_ARGS_MAX) {
-		size = BEE_ARGS_MAX;
+	length = end > begin ? end - begin : 0;
+	if (length > BEE_ARGS_MAX) {
+		length = BEE_ARGS_MAX;
 		record->header.flags |= BEE_FLAG_ARGS_TRUNCATED;
 	}
-	record->args_length = 0;
-	if (bpf_probe_read_user(&buffer->tail[at & BEE_TAIL_MASK], size & 0xfff, (void *)begin))
+	if (bpf_probe_read_user(&buffer->tail[at & BEE_TAIL_MASK], length, (void *)begin))
 		record->header.flags |= BEE_FLAG_ARGS_UNREADABLE;
 	else
-		record->args_length = size & 0xfff;
+		record->args_length = length;
 	at += record->args_length;
 
-	record->env_length = 0;
 	begin = BPF_CORE_READ(mm, env_start);
 	end = BPF_CORE_READ(mm, env_end);
 	if (set->env_names && end > begin) {
@@ -180,39 +182,50 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 		record->env_length = names & 0xfff;
 		at += record->env_length;
 	}
-	bee_submit(set, &record->header, sizeof(*record), at, false);
+	bee_submit(sizeof(*record), at, 0);
+	return 0;
+}
+
+/* The record of a fork or an exit: a header and a status. */
+static __always_inline int bee_process(__u64 task, __u16 kind, __u16 hook, __u32 status)
+{
+	struct bee_scratch *buffer = bee_scratch();
+	struct bee_process *record;
+
+	if (!buffer) {
+		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
+		return 0;
+	}
+	record = bee_fixed(buffer, struct bee_process);
+	bee_begin(task, kind, hook, sizeof(*record));
+	record->status = status;
+	bee_submit(sizeof(*record), 0, 0);
 	return 0;
 }
 
 static __always_inline int bee_fork(struct task_struct *child, __u16 hook)
 {
-	struct bee_settings *set = bee_settings();
-	struct bee_process record = {};
-
-	if (!bee_active(set) || BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
+	if (!bee_active(bee_settings()) || BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
 		return 0;
-	bee_fill_header(&record.header, child, BEE_KIND_FORK, hook);
-	bee_submit(set, &record.header, sizeof(record), 0, false);
-	return 0;
+	/* A number, not a typed pointer, is what a global function takes. */
+	return bee_process((__u64)BPF_CORE_READ(child, group_leader), BEE_KIND_FORK, hook, 0);
 }
 
 static __always_inline int bee_exit(struct task_struct *task, __u16 hook)
 {
-	struct bee_settings *set = bee_settings();
-	struct bee_process record = {};
+	__u32 status;
 
-	if (!bee_active(set))
+	if (!bee_active(bee_settings()))
 		return 0;
-	bee_fill_header(&record.header, task, BEE_KIND_EXIT, hook);
 	/* The group's code where exit_group() or a signal set one, else this thread's. */
-	record.status = BPF_CORE_READ(task, signal, group_exit_code);
-	if (!record.status)
-		record.status = BPF_CORE_READ(task, exit_code);
-	bee_submit(set, &record.header, sizeof(record), 0, false);
-	return 0;
+	status = BPF_CORE_READ(task, signal, group_exit_code);
+	if (!status)
+		status = BPF_CORE_READ(task, exit_code);
+	return bee_process(0, BEE_KIND_EXIT, hook, status);
 }
 
-static __always_inline int bee_cgroup(struct cgroup *group, const char *path, __u32 removed, __u16 hook)
+static __always_inline int bee_cgroup(struct cgroup *group, const char *path, __u32 removed,
+				      __u16 hook)
 {
 	struct bee_settings *set = bee_settings();
 	struct bee_scratch *buffer;
@@ -230,29 +243,29 @@ static __always_inline int bee_cgroup(struct cgroup *group, const char *path, __
 	if (BPF_CORE_READ(group, root, hierarchy_id) != 0)
 		return 0;
 	record = bee_fixed(buffer, struct bee_cgroup);
-	bee_fill_header(&record->header, (void *)bpf_get_current_task(), BEE_KIND_CGROUP, hook);
+	bee_begin(0, BEE_KIND_CGROUP, hook, sizeof(*record));
 	record->id = BPF_CORE_READ(group, kn, id);
 	record->removed = removed;
-	record->reserved = 0;
-	record->path_length = 0;
 	size = bpf_probe_read_kernel_str(buffer->tail, BEE_PART_MAX, path);
 	if (size <= 0) {
 		bee_count(BEE_KIND_CGROUP, BEE_CAUSE_UNREADABLE);
 		return 0;
 	}
 	record->path_length = size & 0x1fff;
-	bee_submit(set, &record->header, sizeof(*record), record->path_length, false);
+	bee_submit(sizeof(*record), record->path_length, 0);
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(tp_btf__sched_process_exec, struct task_struct *task, pid_t old, struct linux_binprm *bprm)
+int BPF_PROG(tp_btf__sched_process_exec, struct task_struct *task, pid_t old,
+	     struct linux_binprm *bprm)
 {
 	return bee_exec(task, bprm, BEE_HOOK_TP_BTF_EXEC);
 }
 
 SEC("raw_tp/sched_process_exec")
-int BPF_PROG(raw_tp__sched_process_exec, struct task_struct *task, pid_t old, struct linux_binprm *bprm)
+int BPF_PROG(raw_tp__sched_process_exec, struct task_struct *task, pid_t old,
+	     struct linux_binprm *bprm)
 {
 	return bee_exec(task, bprm, BEE_HOOK_RAW_TP_EXEC);
 }
@@ -283,13 +296,15 @@ int BPF_PROG(tp_btf__sched_process_exit, struct task_struct *task, bool group_de
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(tp_btf__sched_process_exit__live, struct task_struct *task)
 {
-	return BPF_CORE_READ(task, signal, live.counter) == 0 ? bee_exit(task, BEE_HOOK_TP_BTF_EXIT) : 0;
+	return BPF_CORE_READ(task, signal, live.counter) == 0 ? bee_exit(task, BEE_HOOK_TP_BTF_EXIT)
+							      : 0;
 }
 
 SEC("raw_tp/sched_process_exit")
 int BPF_PROG(raw_tp__sched_process_exit, struct task_struct *task)
 {
-	return BPF_CORE_READ(task, signal, live.counter) == 0 ? bee_exit(task, BEE_HOOK_RAW_TP_EXIT) : 0;
+	return BPF_CORE_READ(task, signal, live.counter) == 0 ? bee_exit(task, BEE_HOOK_RAW_TP_EXIT)
+							      : 0;
 }
 
 SEC("raw_tp/cgroup_mkdir")

@@ -56,77 +56,63 @@ struct bee_call {
 	__u8 value_2; /* gid, device, high half of a length */
 };
 
-static const struct bee_call bee_calls[CALL_ROOM] = {
-	/*                     kind               fd      dir     name dir2    name2   value   value2 */
-	[CALL_OPEN] = { BEE_KIND_OPEN, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, NO_ARG },
-	[CALL_CREAT] = { BEE_KIND_OPEN, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG },
-	[CALL_OPENAT] = { BEE_KIND_OPEN, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, 3 },
-	[CALL_OPENAT2] = { BEE_KIND_OPEN, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, NO_ARG },
-	[CALL_BY_HANDLE] = { BEE_KIND_OPEN, NO_ARG, NO_ARG, NO_ARG, NO_ARG, NO_ARG, 2, NO_ARG },
-	[CALL_UNLINK] = { BEE_KIND_DELETE, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG },
-	[CALL_UNLINKAT] = { BEE_KIND_DELETE, NO_ARG, 0, 1, NO_ARG, NO_ARG, NO_ARG, NO_ARG },
-	[CALL_RENAME] = { BEE_KIND_RENAME, NO_ARG, NO_ARG, 0, NO_ARG, 1, NO_ARG, NO_ARG },
-	[CALL_RENAMEAT] = { BEE_KIND_RENAME, NO_ARG, 0, 1, 2, 3, NO_ARG, NO_ARG },
-	[CALL_LINK] = { BEE_KIND_LINK, NO_ARG, NO_ARG, 0, NO_ARG, 1, NO_ARG, NO_ARG },
-	[CALL_LINKAT] = { BEE_KIND_LINK, NO_ARG, 0, 1, 2, 3, NO_ARG, NO_ARG },
-	[CALL_SYMLINK] = { BEE_KIND_SYMLINK, NO_ARG, NO_ARG, 1, NO_ARG, 0, NO_ARG, NO_ARG },
-	[CALL_SYMLINKAT] = { BEE_KIND_SYMLINK, NO_ARG, 1, 2, NO_ARG, 0, NO_ARG, NO_ARG },
-	[CALL_CHMOD] = { BEE_KIND_CHMOD, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, NO_ARG },
-	[CALL_FCHMODAT] = { BEE_KIND_CHMOD, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, NO_ARG },
-	[CALL_FCHMOD] = { BEE_KIND_CHMOD, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG, 1, NO_ARG },
-	[CALL_CHOWN] = { BEE_KIND_CHOWN, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, 2 },
-	[CALL_FCHOWNAT] = { BEE_KIND_CHOWN, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, 3 },
-	[CALL_FCHOWN] = { BEE_KIND_CHOWN, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG, 1, 2 },
-	[CALL_TRUNCATE] = { BEE_KIND_TRUNCATE, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, NO_ARG },
-	[CALL_FTRUNCATE] = { BEE_KIND_TRUNCATE, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG, 1, NO_ARG },
+// clang-format off
+const struct bee_call bee_calls[CALL_ROOM] = {
+	/* kind, descriptor, directory, name, directory_2, name_2, value, value_2 */
+	[CALL_OPEN] = {BEE_KIND_OPEN, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, NO_ARG},
+	[CALL_CREAT] = {BEE_KIND_OPEN, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG},
+	[CALL_OPENAT] = {BEE_KIND_OPEN, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, 3},
+	[CALL_OPENAT2] = {BEE_KIND_OPEN, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, NO_ARG},
+	[CALL_BY_HANDLE] = {BEE_KIND_OPEN, NO_ARG, NO_ARG, NO_ARG, NO_ARG, NO_ARG, 2, NO_ARG},
+	[CALL_UNLINK] = {BEE_KIND_DELETE, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG},
+	[CALL_UNLINKAT] = {BEE_KIND_DELETE, NO_ARG, 0, 1, NO_ARG, NO_ARG, NO_ARG, NO_ARG},
+	[CALL_RENAME] = {BEE_KIND_RENAME, NO_ARG, NO_ARG, 0, NO_ARG, 1, NO_ARG, NO_ARG},
+	[CALL_RENAMEAT] = {BEE_KIND_RENAME, NO_ARG, 0, 1, 2, 3, NO_ARG, NO_ARG},
+	[CALL_LINK] = {BEE_KIND_LINK, NO_ARG, NO_ARG, 0, NO_ARG, 1, NO_ARG, NO_ARG},
+	[CALL_LINKAT] = {BEE_KIND_LINK, NO_ARG, 0, 1, 2, 3, NO_ARG, NO_ARG},
+	[CALL_SYMLINK] = {BEE_KIND_SYMLINK, NO_ARG, NO_ARG, 1, NO_ARG, 0, NO_ARG, NO_ARG},
+	[CALL_SYMLINKAT] = {BEE_KIND_SYMLINK, NO_ARG, 1, 2, NO_ARG, 0, NO_ARG, NO_ARG},
+	[CALL_CHMOD] = {BEE_KIND_CHMOD, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, NO_ARG},
+	[CALL_FCHMODAT] = {BEE_KIND_CHMOD, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, NO_ARG},
+	[CALL_FCHMOD] = {BEE_KIND_CHMOD, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG, 1, NO_ARG},
+	[CALL_CHOWN] = {BEE_KIND_CHOWN, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, 2},
+	[CALL_FCHOWNAT] = {BEE_KIND_CHOWN, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, 3},
+	[CALL_FCHOWN] = {BEE_KIND_CHOWN, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG, 1, 2},
+	[CALL_TRUNCATE] = {BEE_KIND_TRUNCATE, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, NO_ARG},
+	[CALL_FTRUNCATE] = {BEE_KIND_TRUNCATE, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG, 1, NO_ARG},
 #if defined(__TARGET_ARCH_x86)
-	[CALL_TRUNCATE64_32] = { BEE_KIND_TRUNCATE, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, 2 },
-	[CALL_FTRUNCATE64_32] = { BEE_KIND_TRUNCATE, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG, 1, 2 },
+	[CALL_TRUNCATE64_32] = {BEE_KIND_TRUNCATE, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, 2},
+	[CALL_FTRUNCATE64_32] = {BEE_KIND_TRUNCATE, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG, 1, 2},
 #else /* arm: a 64-bit argument begins at an even register */
-	[CALL_TRUNCATE64_32] = { BEE_KIND_TRUNCATE, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 2, 3 },
-	[CALL_FTRUNCATE64_32] = { BEE_KIND_TRUNCATE, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG, 2, 3 },
+	[CALL_TRUNCATE64_32] = {BEE_KIND_TRUNCATE, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 2, 3},
+	[CALL_FTRUNCATE64_32] = {BEE_KIND_TRUNCATE, 0, NO_ARG, NO_ARG, NO_ARG, NO_ARG, 2, 3},
 #endif
-	[CALL_MKNOD] = { BEE_KIND_MKNOD, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, 2 },
-	[CALL_MKNODAT] = { BEE_KIND_MKNOD, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, 3 },
+	[CALL_MKNOD] = {BEE_KIND_MKNOD, NO_ARG, NO_ARG, 0, NO_ARG, NO_ARG, 1, 2},
+	[CALL_MKNODAT] = {BEE_KIND_MKNOD, NO_ARG, 0, 1, NO_ARG, NO_ARG, 2, 3},
 };
+
+// clang-format on
 
 #define BEE_SYSCALLS 512 /* numbers looked at; x32's bit is taken off first */
 
 #if defined(__TARGET_ARCH_x86)
 
 /* arch/x86/entry/syscalls/syscall_64.tbl */
-static const __u8 bee_native_calls[BEE_SYSCALLS] = {
-	[2] = CALL_OPEN,
-	[76] = CALL_TRUNCATE,
-	[77] = CALL_FTRUNCATE,
-	[82] = CALL_RENAME,
-	[84] = CALL_UNLINK, /* rmdir */
-	[85] = CALL_CREAT,
-	[86] = CALL_LINK,
-	[87] = CALL_UNLINK,
-	[88] = CALL_SYMLINK,
-	[90] = CALL_CHMOD,
-	[91] = CALL_FCHMOD,
-	[92] = CALL_CHOWN,
-	[93] = CALL_FCHOWN,
-	[94] = CALL_CHOWN, /* lchown */
-	[133] = CALL_MKNOD,
-	[257] = CALL_OPENAT,
-	[259] = CALL_MKNODAT,
-	[260] = CALL_FCHOWNAT,
-	[263] = CALL_UNLINKAT,
-	[264] = CALL_RENAMEAT,
-	[265] = CALL_LINKAT,
-	[266] = CALL_SYMLINKAT,
-	[268] = CALL_FCHMODAT,
-	[304] = CALL_BY_HANDLE,
-	[316] = CALL_RENAMEAT, /* renameat2 */
-	[437] = CALL_OPENAT2,
-	[452] = CALL_FCHMODAT, /* fchmodat2 */
+const __u8 bee_native_calls[BEE_SYSCALLS] = {
+	[2] = CALL_OPEN,	[76] = CALL_TRUNCATE,	[77] = CALL_FTRUNCATE,
+	[82] = CALL_RENAME,	[84] = CALL_UNLINK, /* rmdir */
+	[85] = CALL_CREAT,	[86] = CALL_LINK,	[87] = CALL_UNLINK,
+	[88] = CALL_SYMLINK,	[90] = CALL_CHMOD,	[91] = CALL_FCHMOD,
+	[92] = CALL_CHOWN,	[93] = CALL_FCHOWN,	[94] = CALL_CHOWN, /* lchown */
+	[133] = CALL_MKNOD,	[257] = CALL_OPENAT,	[259] = CALL_MKNODAT,
+	[260] = CALL_FCHOWNAT,	[263] = CALL_UNLINKAT,	[264] = CALL_RENAMEAT,
+	[265] = CALL_LINKAT,	[266] = CALL_SYMLINKAT, [268] = CALL_FCHMODAT,
+	[304] = CALL_BY_HANDLE, [316] = CALL_RENAMEAT, /* renameat2 */
+	[437] = CALL_OPENAT2,	[452] = CALL_FCHMODAT, /* fchmodat2 */
 };
 
 /* arch/x86/entry/syscalls/syscall_32.tbl */
-static const __u8 bee_compat_calls[BEE_SYSCALLS] = {
+const __u8 bee_compat_calls[BEE_SYSCALLS] = {
 	[5] = CALL_OPEN,
 	[8] = CALL_CREAT,
 	[9] = CALL_LINK,
@@ -169,68 +155,31 @@ static __always_inline bool bee_compat(struct task_struct *task)
 	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
 }
 
-static __always_inline __u64 bee_argument(struct pt_regs *regs, bool compat, __u8 number)
-{
-	if (compat) {
-		switch (number) {
-		case 0:
-			return (__u32)BPF_CORE_READ(regs, bx);
-		case 1:
-			return (__u32)BPF_CORE_READ(regs, cx);
-		case 2:
-			return (__u32)BPF_CORE_READ(regs, dx);
-		case 3:
-			return (__u32)BPF_CORE_READ(regs, si);
-		case 4:
-			return (__u32)BPF_CORE_READ(regs, di);
-		default:
-			return 0;
-		}
-	}
-	switch (number) {
-	case 0:
-		return BPF_CORE_READ(regs, di);
-	case 1:
-		return BPF_CORE_READ(regs, si);
-	case 2:
-		return BPF_CORE_READ(regs, dx);
-	case 3:
-		return BPF_CORE_READ(regs, r10);
-	case 4:
-		return BPF_CORE_READ(regs, r8);
-	default:
-		return 0;
-	}
-}
+/* Where the arguments lie in pt_regs, native and 32-bit. The layout is the ABI
+ * of arch/x86/include/uapi/asm/ptrace.h. */
+#define BEE_REGISTER(name) __builtin_offsetof(struct pt_regs, name)
+const __u16 bee_registers[2][8] = {
+	{BEE_REGISTER(di), BEE_REGISTER(si), BEE_REGISTER(dx), BEE_REGISTER(r10), BEE_REGISTER(r8)},
+	{BEE_REGISTER(bx), BEE_REGISTER(cx), BEE_REGISTER(dx), BEE_REGISTER(si), BEE_REGISTER(di)},
+};
 
 /* tp_btf may read the registers directly, raw_tp by CO-RE only. */
-#define bee_syscall_number(regs) ((regs)->orig_ax)
+#define bee_syscall_number(regs)      ((regs)->orig_ax)
 #define bee_syscall_number_core(regs) BPF_CORE_READ(regs, orig_ax)
 
 #elif defined(__TARGET_ARCH_arm64)
 
 /* include/uapi/asm-generic/unistd.h */
-static const __u8 bee_native_calls[BEE_SYSCALLS] = {
-	[33] = CALL_MKNODAT,
-	[35] = CALL_UNLINKAT,
-	[36] = CALL_SYMLINKAT,
-	[37] = CALL_LINKAT,
-	[38] = CALL_RENAMEAT,
-	[45] = CALL_TRUNCATE,
-	[46] = CALL_FTRUNCATE,
-	[52] = CALL_FCHMOD,
-	[53] = CALL_FCHMODAT,
-	[54] = CALL_FCHOWNAT,
-	[55] = CALL_FCHOWN,
-	[56] = CALL_OPENAT,
-	[265] = CALL_BY_HANDLE,
-	[276] = CALL_RENAMEAT, /* renameat2 */
-	[437] = CALL_OPENAT2,
-	[452] = CALL_FCHMODAT, /* fchmodat2 */
+const __u8 bee_native_calls[BEE_SYSCALLS] = {
+	[33] = CALL_MKNODAT,	[35] = CALL_UNLINKAT,  [36] = CALL_SYMLINKAT, [37] = CALL_LINKAT,
+	[38] = CALL_RENAMEAT,	[45] = CALL_TRUNCATE,  [46] = CALL_FTRUNCATE, [52] = CALL_FCHMOD,
+	[53] = CALL_FCHMODAT,	[54] = CALL_FCHOWNAT,  [55] = CALL_FCHOWN,    [56] = CALL_OPENAT,
+	[265] = CALL_BY_HANDLE, [276] = CALL_RENAMEAT, /* renameat2 */
+	[437] = CALL_OPENAT2,	[452] = CALL_FCHMODAT, /* fchmodat2 */
 };
 
 /* arch/arm/tools/syscall.tbl */
-static const __u8 bee_compat_calls[BEE_SYSCALLS] = {
+const __u8 bee_compat_calls[BEE_SYSCALLS] = {
 	[5] = CALL_OPEN,
 	[8] = CALL_CREAT,
 	[9] = CALL_LINK,
@@ -264,4 +213,23 @@ static const __u8 bee_compat_calls[BEE_SYSCALLS] = {
 	[437] = CALL_OPENAT2,
 	[452] = CALL_FCHMODAT, /* fchmodat2 */
 };
+
+/* arch/arm64/include/asm/thread_info.h */
+#define TIF_32BIT   (1ul << 22)
+
+static __always_inline bool bee_compat(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, thread_info.flags) & TIF_32BIT;
+}
+
+/* x0 holds the result by now; orig_x0 follows user_pt_regs (31 registers, sp, pc,
+ * pstate) in arch/arm64/include/asm/ptrace.h. 32-bit callers use r0 to r5. */
+#define BEE_ORIG_X0 (34 * 8)
+const __u16 bee_registers[2][8] = {
+	{BEE_ORIG_X0, 8, 16, 24, 32},
+	{BEE_ORIG_X0, 8, 16, 24, 32},
+};
+
+#define bee_syscall_number(regs)      ((regs)->syscallno)
+#define bee_syscall_number_core(regs) BPF_CORE_READ(regs, syscallno)
 #endif

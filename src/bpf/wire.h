@@ -59,28 +59,29 @@ enum bee_cause {
 	BEE_CAUSE_NO_SCRATCH = 3, /* no buffer to build it in */
 	BEE_CAUSE_UNREADABLE = 4, /* a kernel or user pointer could not be read */
 	BEE_CAUSE_TOO_LONG = 5,	  /* longer than a record may be */
-	BEE_CAUSE_MAP_FULL = 6,	  /* identity table full: names are checked instead, nothing is lost */
-	BEE_CAUSE_SELF = 7,	  /* an act of the daemon's own: not an event */
-	BEE_CAUSE_DEMOTED = 8,	  /* submitted, but through the bulk ring: over the alert rate */
-	BEE_CAUSE_COUNT = 16,	  /* room for later ones; the map is stored across versions */
+	BEE_CAUSE_MAP_FULL =
+		6,	       /* identity table full: names are checked instead, nothing is lost */
+	BEE_CAUSE_SELF = 7,    /* an act of the daemon's own: not an event */
+	BEE_CAUSE_DEMOTED = 8, /* submitted, but through the bulk ring: over the alert rate */
+	BEE_CAUSE_COUNT = 16,  /* room for later ones; the map is stored across versions */
 };
 
 /* Flags a record may carry: the low bits of event.rs' Flags. */
-#define BEE_FLAG_PATH_TRUNCATED (1ull << 0)
+#define BEE_FLAG_PATH_TRUNCATED	 (1ull << 0)
 #define BEE_FLAG_PATH_UNRESOLVED (1ull << 1)
-#define BEE_FLAG_FILE_DELETED (1ull << 3)
-#define BEE_FLAG_ARGS_TRUNCATED (1ull << 4)
+#define BEE_FLAG_FILE_DELETED	 (1ull << 3)
+#define BEE_FLAG_ARGS_TRUNCATED	 (1ull << 4)
 #define BEE_FLAG_ARGS_UNREADABLE (1ull << 5)
-#define BEE_FLAG_ENV_TRUNCATED (1ull << 6)
-#define BEE_FLAG_ENV_UNREADABLE (1ull << 7)
-#define BEE_FLAG_EXE_MEMFD (1ull << 8)
-#define BEE_FLAG_EXE_DELETED (1ull << 9)
-#define BEE_FLAG_EXE_TMPFS (1ull << 10)
-#define BEE_FLAG_SETUID (1ull << 11)
-#define BEE_FLAG_COMPAT (1ull << 12)
-#define BEE_FLAG_BY_IDENTITY (1ull << 16)
-#define BEE_FLAG_ARGS_RACY (1ull << 18)
-#define BEE_FLAG_DEMOTED (1ull << 19)
+#define BEE_FLAG_ENV_TRUNCATED	 (1ull << 6)
+#define BEE_FLAG_ENV_UNREADABLE	 (1ull << 7)
+#define BEE_FLAG_EXE_MEMFD	 (1ull << 8)
+#define BEE_FLAG_EXE_DELETED	 (1ull << 9)
+#define BEE_FLAG_EXE_TMPFS	 (1ull << 10)
+#define BEE_FLAG_SETUID		 (1ull << 11)
+#define BEE_FLAG_COMPAT		 (1ull << 12)
+#define BEE_FLAG_BY_IDENTITY	 (1ull << 16)
+#define BEE_FLAG_ARGS_RACY	 (1ull << 18)
+#define BEE_FLAG_DEMOTED	 (1ull << 19)
 #define BEE_FLAG_PATH_UNREADABLE (1ull << 20)
 
 /* Who: the same in front of every record. */
@@ -146,8 +147,8 @@ struct bee_file {
 	__u32 mode;
 	__u32 owner_uid; /* chown: ~0 leaves it */
 	__u32 owner_gid;
-	__u8 access;	 /* bit 0 read, bit 1 write; 0: no open */
-	__u8 mask;	 /* BEE_WATCH_* that made it a candidate */
+	__u8 access; /* bit 0 read, bit 1 write; 0: no open */
+	__u8 mask;   /* BEE_WATCH_* that made it a candidate */
 	__u16 reserved;
 	__u16 length[BEE_PART_COUNT];
 	__u32 reserved_2;
@@ -163,9 +164,9 @@ struct bee_cgroup {
 };
 
 /* What may be done with a watched inode before it is an event. */
-#define BEE_WATCH_ANY 1u    /* every open */
-#define BEE_WATCH_WRITE 2u  /* opens for writing */
-#define BEE_WATCH_MOUNT 4u  /* scanner's note: the mount of this directory is complete */
+#define BEE_WATCH_ANY	 1u /* every open */
+#define BEE_WATCH_WRITE	 2u /* opens for writing */
+#define BEE_WATCH_MOUNT	 4u /* scanner's note: the mount of this directory is complete */
 #define BEE_WATCH_ANCHOR 8u /* name test only: a directory that leads to watched names */
 
 /* How a name rule is tested; watch/ compiles patterns to these. */
@@ -215,13 +216,13 @@ struct bee_bucket {
 
 /* Everything that can change while running; one mapped page, written by user space only. */
 struct bee_settings {
-	__u32 generation;      /* objects of another generation do nothing */
-	__u32 policy;	       /* keys of the rules and identities in force */
-	__u32 policy_before;   /* identities still good while a new policy is being learned */
+	__u32 generation;    /* objects of another generation do nothing */
+	__u32 policy;	     /* keys of the rules and identities in force */
+	__u32 policy_before; /* identities still good while a new policy is being learned */
 	__u32 self_tgid;
 	__u32 scanner_tgid;
-	__u32 canary_tgid;     /* every open of this process is an event */
-	__u32 prefix_lengths;  /* bit n: some prefix rule has length n */
+	__u32 canary_tgid;    /* every open of this process is an event */
+	__u32 prefix_lengths; /* bit n: some prefix rule has length n */
 	__u32 suffix_lengths;
 	__u32 names_everywhere; /* nonzero: check names on every file system */
 	__u32 alerts_per_second;
@@ -235,7 +236,8 @@ struct bee_settings {
 
 /* Written by the kernel side, read by user space. */
 struct bee_state {
-	__u32 names_everywhere; /* set when a directory or name came that must be scanned; user space clears it */
+	__u32 names_everywhere; /* set when a directory or name came that must be scanned; user
+				   space clears it */
 	__u32 table_full;	/* the identity table could not take one */
 	__u64 woken[2];		/* when the reader of each ring was last woken by force */
 	__u64 zero;		/* always 0, which the verifier cannot know: see bee_unknown */

@@ -185,6 +185,7 @@ impl Daemon<'_> {
             match errand {
                 Errand::Unlearn { inode, device } => self.policies.unlearn(inode, device),
                 Errand::Rescan(path) => self.scans.tree(path),
+                Errand::RescanAll => self.scans.want(Instant::now()),
                 Errand::Complete { point, device } => self.filesystems.mark(point, device),
             }
         }
@@ -209,6 +210,7 @@ impl Daemon<'_> {
             self.enforce();
         }
         self.scans.work(now, &self.config);
+        self.settle_names();
     }
 
     fn enforce(&mut self) {
@@ -241,7 +243,11 @@ impl Daemon<'_> {
                     let documents = reload::documents(paths, reply.files);
                     self.reload(documents.and_then(|documents| build(&documents, &self.overrides)));
                 }
-                Answer::Failed { why, .. } => tracing::warn!("scanner: {why}"),
+                Answer::Failed { id, why } => {
+                    tracing::warn!("scanner: {why}");
+                    self.scans.given_up(id);
+                }
+                Answer::Superseded { id } => self.scans.given_up(id),
                 Answer::Mount { id, point, coverage, why } if self.scans.is_current(id) => {
                     tracing::debug!(?point, ?coverage, why, "file system scanned");
                     if coverage == crate::scanner::Coverage::Complete {
@@ -258,9 +264,8 @@ impl Daemon<'_> {
                     if self.scans.done(id) {
                         self.policies.learned();
                     }
-                    self.settle_names();
                 }
-                Answer::Mount { .. } | Answer::Superseded { .. } | Answer::Ready => {}
+                Answer::Mount { .. } | Answer::Ready => {}
             }
         }
     }
@@ -298,8 +303,13 @@ impl Daemon<'_> {
                 return;
             }
         };
+        // What happened before is judged by what was in force.
+        self.drain();
         let restart = crate::config::restart_needed(&self.config, &config);
         let lists = self.config.file != config.file;
+        for sink in &mut self.pipeline.sinks {
+            sink.set_actions(&config.output.actions);
+        }
         self.pipeline.decide = Decide::new(&config);
         self.pipeline.enrich.processes.set_capacity(config.limits.processes as usize);
         let old = std::mem::replace(&mut self.config, config);
@@ -311,6 +321,9 @@ impl Daemon<'_> {
         }
         if let Err(error) = enforced {
             self.pipeline.decide = Decide::new(&old);
+            for sink in &mut self.pipeline.sinks {
+                sink.set_actions(&old.output.actions);
+            }
             self.config = old;
             self.note_problem(&format!("reload refused, the old configuration stays in force: {error}"));
             return;

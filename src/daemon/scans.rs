@@ -85,6 +85,12 @@ impl Scans {
         full
     }
 
+    /// A request came to nothing: it failed, or a newer scan took its place.
+    /// Names go on being checked wherever it did not get.
+    pub fn given_up(&mut self, id: u32) {
+        self.done(id);
+    }
+
     /// Whether the scanner has been wherever it was sent.
     pub fn is_idle(&self) -> bool {
         !self.running && self.tree_running.is_none() && self.trees.is_empty() && self.wanted.is_none()

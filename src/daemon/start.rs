@@ -65,27 +65,28 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     let mut mountinfo = std::fs::File::open("/proc/self/mountinfo")?;
     let enrich = Enrich::new(&config.host.proc, config.limits.processes as usize)?;
 
-    let scanner = config.sensors.file.then(|| {
-        scanner::spawn(Init {
-            account,
-            config: options.config_file.clone(),
-            mountinfo: "/proc/self/mountinfo".into(),
-        })
-    });
-    let scanner = scanner.transpose()?;
+    // It opens the configuration at a reload too, so it runs whatever the sensors.
+    let scanner = scanner::spawn(Init {
+        account,
+        config: options.config_file.clone(),
+        mountinfo: "/proc/self/mountinfo".into(),
+    })?;
 
     let maps = Maps::create(&config.limits)?;
+    // A trial in a child; before the sensors run, which would report it.
+    let keep_bpf = privilege::needs_cap_bpf(maps.get("rules")?.as_fd(), &account)?;
+    if keep_bpf {
+        tracing::warn!(
+            "this kernel (before 5.19) wants CAP_BPF for every change of a map: it is the one kept"
+        );
+    }
     let settings = Settings::new(maps.get("settings")?.as_fd())?;
     let state = State::new(maps.get("state")?.as_fd())?;
     let counters = Counters::new(maps.get("counters")?.as_fd())?;
     let stages = Counters::new(maps.get("stages")?.as_fd())?;
-    let own =
-        [std::process::id(), scanner.as_ref().map_or(0, |scanner| scanner.pid().as_raw().unsigned_abs())];
+    let own = [std::process::id(), scanner.pid().as_raw().unsigned_abs()];
     settings.set_self_tgid(own[0]);
     settings.set_scanner_tgid(own[1]);
-    if config.sensors.file && scanner.is_none() {
-        settings.set_names_everywhere(1);
-    }
     let mut policies = Policies::new(&maps, &settings);
     policies.enforce(&config)?;
     settings.set_generation(GENERATION);
@@ -105,7 +106,7 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     waiter.add(signals.stop.as_fd(), Source::Stop)?;
     waiter.add(signals.reload.as_fd(), Source::Reload)?;
     waiter.add(mountinfo.as_fd(), Source::Mounts)?;
-    let scans = Scans::new(scanner);
+    let scans = Scans::new(Some(scanner));
     if let Some(fd) = scans.fd() {
         waiter.add(fd, Source::Scanner)?;
     }
@@ -136,12 +137,6 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     };
     daemon.prove_sensors()?;
 
-    let keep_bpf = privilege::needs_cap_bpf(maps.get("rules")?.as_fd(), &account)?;
-    if keep_bpf {
-        tracing::warn!(
-            "this kernel (before 5.19) wants CAP_BPF for every change of a map: it is the one kept"
-        );
-    }
     privilege::lock_down(&account, keep_bpf)?;
 
     daemon.announce(&account);
@@ -149,8 +144,10 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
         sink.start()?;
     }
     daemon.drain();
-    daemon.scans.start_over();
-    daemon.scans.work(Instant::now(), &daemon.config);
+    if daemon.config.sensors.file {
+        daemon.scans.start_over();
+        daemon.scans.work(Instant::now(), &daemon.config);
+    }
     daemon.run()
 }
 

@@ -167,7 +167,13 @@ impl Enrich {
 pub fn seen(header: &bee_header) -> Seen {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(comm(header));
-    Seen { tgid: header.tgid, start_ticks: header.start / TICK, exec_id: header.exec_id, comm: bytes }
+    Seen {
+        tgid: header.tgid,
+        start_ticks: header.start / TICK,
+        exec_id: header.exec_id,
+        comm: bytes,
+        leader: header.tid == header.tgid,
+    }
 }
 
 fn comm(header: &bee_header) -> &[u8] {

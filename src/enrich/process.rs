@@ -60,8 +60,10 @@ pub struct Seen {
     pub start_ticks: u64,
     /// `self_exec_id`.
     pub exec_id: u64,
-    /// comm.
+    /// comm of the thread.
     pub comm: [u8; 16],
+    /// The thread is the first one, whose comm is the process's name.
+    pub leader: bool,
 }
 
 /// What the table knows of the process of a record.
@@ -207,7 +209,9 @@ impl Processes {
         if entry.start_ticks != seen.start_ticks {
             return Known::Unknown;
         }
-        entry.comm = seen.comm;
+        if seen.leader {
+            entry.comm = seen.comm;
+        }
         // Found in /proc: the first record says which exec that was.
         let exec_id = *entry.exec_id.get_or_insert(seen.exec_id);
         if exec_id != seen.exec_id {

@@ -102,8 +102,8 @@ pub fn require() -> Result<()> {
     Err(Error::new(
         ExitStatus::NotPermitted,
         format!(
-            "not permitted to watch this machine: missing {}. Run it with sudo or as the systemd unit \
-             bee-traced.service; in a container add these with --cap-add",
+            "not permitted to watch this machine: missing {}. Run it with sudo; in a container add \
+             these with --cap-add",
             reasons.join(", ")
         ),
     ))

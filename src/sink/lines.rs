@@ -7,7 +7,7 @@ use super::queue::Queue;
 use super::writer::{self, Target};
 use super::{Sink, SinkCounters, json, pretty};
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Action, Event};
 
 /// How an event becomes a line.
 pub(super) enum Render {
@@ -32,20 +32,26 @@ impl Lines {
         name: &'static str,
         render: Render,
         target: Box<dyn Target>,
-        actions: u32,
+        actions: &[Action],
         queue_bytes: usize,
     ) -> Result<Self> {
         let queue = Queue::new(queue_bytes)?;
         Ok(Self {
             name,
             render,
-            actions,
+            actions: bits(actions),
             unwanted: 0,
             line: Vec::with_capacity(2048),
             queue,
             target: Some(target),
         })
     }
+}
+
+/// What the daemon says of itself is always written.
+fn bits(actions: &[Action]) -> u32 {
+    let always = [Action::Loss, Action::Start, Action::Stop];
+    actions.iter().chain(&always).fold(0, |bits, action| bits | 1 << *action as u32)
 }
 
 impl Sink for Lines {
@@ -71,6 +77,10 @@ impl Sink for Lines {
         }
         // A line that does not fit has been counted by the queue.
         let _ = self.queue.push(&self.line);
+    }
+
+    fn set_actions(&mut self, actions: &[Action]) {
+        self.actions = bits(actions);
     }
 
     fn counters(&self) -> SinkCounters {

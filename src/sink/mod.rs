@@ -61,6 +61,8 @@ pub trait Sink {
     fn start(&mut self) -> Result<()>;
     /// Takes one event. Never blocks; what becomes of it shows in the counters.
     fn write(&mut self, event: &Event);
+    /// Changes which actions are written; `loss`, `start` and `stop` always are.
+    fn set_actions(&mut self, actions: &[Action]);
     /// The counters now.
     fn counters(&self) -> SinkCounters;
     /// Lines accepted by `write(2)` so far. Lines leave the queue in the order they
@@ -108,9 +110,8 @@ pub fn open(
             ("file", Box::new(target))
         }
     };
-    let wanted = [Action::Loss, Action::Start, Action::Stop];
-    let actions = output.actions.iter().chain(&wanted).fold(0, |bits, action| bits | 1 << *action as u32);
     Ok(Box::new(
-        Lines::new(name, render, target, actions, queue_bytes).map_err(|why: Error| why.context(name))?,
+        Lines::new(name, render, target, &output.actions, queue_bytes)
+            .map_err(|why: Error| why.context(name))?,
     ))
 }

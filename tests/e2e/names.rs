@@ -208,7 +208,12 @@ fn root_device_nodes() {
             let wants: Vec<_> = nodes
                 .iter()
                 .map(|node| {
-                    Want::new("mknod").named(node).with("file.mode", "0600").with("bee.device_node", "1:1")
+                    Want::new("mknod")
+                        .named(node)
+                        .with("file.mode", "0600")
+                        .with("bee.device_node", "1:1")
+                        .with("bee.known_as", "/dev/mem")
+                        .flag("by_identity")
                 })
                 .collect();
             done.push((ran, wants));

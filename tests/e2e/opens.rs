@@ -161,13 +161,20 @@ fn root_devices_are_known_by_number_not_by_name() {
     let node = fixture.dir.join("innocent");
     let daemon = Daemon::start_scanned(&fixture, &[]);
     let made = fixture.trigger("names", Abi::Native).args(["mknodat"]).args([&node]).run().all_well(1);
-    let want = Want::new("open").path(&node).access("read").with("bee.device_node", "1:1");
+    let want = Want::new("open")
+        .path(&node)
+        .access("read")
+        .with("bee.device_node", "1:1")
+        .with("bee.known_as", "/dev/mem")
+        .flag("by_identity");
     let ran = fixture.trigger("open", Abi::Native).args(["openat", "r", "3"]).args([&node]).run();
     let run = daemon.stop();
     Want::new("mknod")
         .named(&node)
         .with("file.mode", "0600")
         .with("bee.device_node", "1:1")
+        .with("bee.known_as", "/dev/mem")
+        .flag("by_identity")
         .exactly(1, &run, &made);
     // Some kernels (lockdown, no CONFIG_DEVMEM) refuse: that is an event all the same.
     match ran.acts[0] {

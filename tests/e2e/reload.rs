@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Abi, Daemon, Fixture, Want, wait_for};
+use crate::harness::{Abi, Daemon, Event, Fixture, Want, wait_for};
 
 #[test]
 fn root_a_reload_watches_new_files_in_directories_of_root() {
@@ -44,6 +44,11 @@ fn root_excludes_change_by_reload() {
     let mut daemon = Daemon::start_scanned(&fixture, &[]);
     let before =
         fixture.trigger("open", Abi::Native).args(["openat", "r", "3"]).args([&path]).run().all_well(3);
+    // What is still in the rings when the signal comes is judged by the new configuration.
+    for _ in 0..3 {
+        let open = |event: &Event| event.pid() == Some(before.pid.into()) && event.action() == "open";
+        daemon.wait_event("the opens before", 5, open);
+    }
     fixture.set_drop_in(&format!("[[exclude]]\nexe = \"{}\"\n", before.program.display()));
     let log = daemon.log().len();
     daemon.signal(Signal::SIGHUP);

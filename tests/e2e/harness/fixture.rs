@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::fcntl::{Flock, FlockArg};
+
 use super::{Abi, Trigger};
 
 /// The two users every fixture has.
@@ -33,19 +35,23 @@ pub struct Fixture {
     pub dir: PathBuf,
     /// The people of `PEOPLE`.
     pub users: [User; 2],
+    /// Dropped last: the users are the same ones in every run on this machine.
+    _turn: Flock<fs::File>,
 }
 
 impl Fixture {
     /// Makes it anew; what a killed run left behind is removed first.
     pub fn new() -> Self {
         assert!(nix::unistd::geteuid().is_root(), "the end-to-end tests need root: make test-root");
+        let turn = fs::File::create("/var/tmp/bee-e2e.lock").unwrap();
+        let turn = Flock::lock(turn, FlockArg::LockExclusive).map_err(|(_, errno)| errno).unwrap();
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // Not /tmp: where that is a tmpfs it is another kind of file system than most secrets lie on.
         let dir = PathBuf::from(format!("/var/tmp/bee-e2e-{}-{number}", std::process::id()));
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-        let fixture = Self { users: PEOPLE.map(User::add), dir };
+        let fixture = Self { users: PEOPLE.map(User::add), dir, _turn: turn };
         for user in &fixture.users {
             user.fill();
         }
