@@ -49,7 +49,7 @@ for group in "$@"; do
   printf '\n== %s tests ==\n' "$group"
   case $group in
     unit) run "$cargo" test --locked --no-fail-fast ;;
-    root) root_tests privilege_root scanner_root scanner_process_root e2e ;;
+    root) root_tests privilege_root scanner_root scanner_process_root kernel_root e2e ;;
     slow) root_tests e2e ;;
     *) echo "test: no group called $group" >&2; exit 64 ;;
   esac

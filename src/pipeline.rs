@@ -13,7 +13,7 @@ use crate::enrich::{Enrich, seen};
 use crate::event::{Access, Action, Device, Event, Exec, Flags, Outcome, Severity, Text};
 use crate::shared::Counters;
 use crate::sink::Sink;
-use crate::wire::{self, bee_header};
+use crate::wire::{self, bee_file, bee_header};
 use crate::{event, path, probe};
 
 /// How a record ended in user space: the columns of `stages`. The order is
@@ -75,6 +75,14 @@ pub enum Errand {
     },
 }
 
+/// A file whose identity the kernel side knows. An inode number is given again;
+/// the generation tells.
+#[derive(Debug)]
+struct Learned {
+    generation: u32,
+    path: Rc<[u8]>,
+}
+
 /// Identities remembered with their paths at most.
 const LEARNED: usize = 65_536;
 
@@ -114,7 +122,7 @@ pub struct Pipeline {
     /// Devices that are watched by number.
     pub devices: HashMap<u32, Rc<[u8]>>,
     /// Paths of the files whose identity the kernel side knows, by (s_dev, inode).
-    learned: HashMap<(u32, u64), Rc<[u8]>>,
+    learned: HashMap<(u32, u64), Learned>,
     undecodable: Option<Undecodable>,
     path: Vec<u8>,
     other: Vec<u8>,
@@ -271,19 +279,25 @@ impl Pipeline {
         if fixed.node != 0 {
             self.devices.insert(fixed.node, self.path.as_slice().into());
         } else {
-            self.learn(fixed.device, fixed.inode);
+            self.learn(fixed);
         }
         Fate::Context
     }
 
     /// The file at `self.path` is a watched one with this identity.
-    fn learn(&mut self, device: u32, inode: u64) {
+    fn learn(&mut self, fixed: &bee_file) {
+        let (device, inode, generation) = (fixed.device, fixed.inode, fixed.inode_generation);
+        // Of several names of one file that whose every open is watched says the most.
+        let known = self.learned.get(&(device, inode)).filter(|known| known.generation == generation);
+        if known.is_some_and(|known| self.decide.watched(&known.path, false)) {
+            return;
+        }
         if self.learned.len() >= LEARNED && !self.learned.contains_key(&(device, inode)) {
             // Most are of files long gone: begin anew, and be shown those that are there.
             self.learned.clear();
             self.errands.push(Errand::RescanAll);
         }
-        self.learned.insert((device, inode), self.path.as_slice().into());
+        self.learned.insert((device, inode), Learned { generation, path: self.path.as_slice().into() });
     }
 
     fn file(&mut self, header: &bee_header, file: &File<'_>, sequence: u64) -> Fate {
@@ -321,7 +335,11 @@ impl Pipeline {
         let node = (fixed.node != 0).then_some(fixed.node);
         let known = match node {
             Some(node) => self.devices.get(&node),
-            None => self.learned.get(&(fixed.device, fixed.inode)).filter(|_| fixed.inode != 0),
+            None => self
+                .learned
+                .get(&(fixed.device, fixed.inode))
+                .filter(|known| fixed.inode != 0 && known.generation == fixed.inode_generation)
+                .map(|known| &known.path),
         };
         let known = known.cloned();
         let known_as = known.as_deref();
@@ -345,7 +363,7 @@ impl Pipeline {
         }
         if fixed.inode != 0 && node.is_none() && known_as.is_none() && verdict != Verdict::NotWatched {
             // The kernel side learned it at once; other names of it are known by this.
-            self.learn(fixed.device, fixed.inode);
+            self.learn(fixed);
         }
         let severity = match verdict {
             Verdict::Deliver(severity) => severity,
@@ -410,7 +428,11 @@ fn frame<'a>(
         sequence,
         action,
         severity,
-        outcome: if header.result < 0 { Outcome::Failure(-header.result) } else { Outcome::Success },
+        outcome: if header.result < 0 {
+            Outcome::Failure(header.result.saturating_neg())
+        } else {
+            Outcome::Success
+        },
         hook,
         tier,
         flags: Flags(header.flags),

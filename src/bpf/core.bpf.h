@@ -193,18 +193,13 @@ __noinline int bee_submit(__u32 fixed, __u32 tail, __u32 alert)
 	struct bee_settings *set = bee_settings();
 	struct bee_header *header;
 	__u32 kind, length;
+	__u64 flags;
 	long failed;
 
 	if (!buffer || !set || fixed < sizeof(*header) || fixed > BEE_FIXED_MAX)
 		return 0;
 	header = bee_record(buffer, fixed);
 	kind = header->kind & (BEE_KIND_COUNT - 1);
-	if (tail > BEE_TAIL_MASK + 1 + BEE_PART_MAX) {
-		bee_count(kind, BEE_CAUSE_TOO_LONG);
-		return 0;
-	}
-	length = fixed + tail;
-	header->length = length;
 	if (alert) {
 		enum bee_rate rate = bee_rate(set, header->tgid, header->time);
 
@@ -218,15 +213,18 @@ __noinline int bee_submit(__u32 fixed, __u32 tail, __u32 alert)
 			bee_count(kind, BEE_CAUSE_DEMOTED);
 		}
 	}
+	flags = alert ? bee_wakeup(&alerts, header->time, 0) : bee_wakeup(&bulk, header->time, 1);
+	length = fixed + tail;
+	header->length = length;
 	barrier_var(length);
-	if (length > BEE_RECORD_MAX)
+	if (tail > BEE_TAIL_MASK + 1 + BEE_PART_MAX || length > BEE_RECORD_MAX) {
+		bee_count(kind, BEE_CAUSE_TOO_LONG);
 		return 0;
+	}
 	if (alert)
-		failed = bpf_ringbuf_output(&alerts, header, length,
-					    bee_wakeup(&alerts, header->time, 0));
+		failed = bpf_ringbuf_output(&alerts, header, length, flags);
 	else
-		failed = bpf_ringbuf_output(&bulk, header, length,
-					    bee_wakeup(&bulk, header->time, 1));
+		failed = bpf_ringbuf_output(&bulk, header, length, flags);
 	bee_count(kind, failed ? BEE_CAUSE_RING_FULL : BEE_CAUSE_SUBMITTED);
 	return 0;
 }

@@ -201,7 +201,8 @@ static __always_inline int bee_on_descriptor(const struct bee_act *act, __u32 de
 	__u32 mask = 0, walk = 0, mode, generation = 0;
 	struct bee_scratch *buffer;
 	struct bee_file *record;
-	bool identity = false, names = created;
+	__u32 known = 0;
+	bool names = created;
 	__u8 *slot;
 
 	if (!inode) {
@@ -218,22 +219,21 @@ static __always_inline int bee_on_descriptor(const struct bee_act *act, __u32 de
 	slot = bee_filter_slot(number, device);
 	if (!slot || *slot) {
 		generation = BPF_CORE_READ(inode, i_generation);
-		__u32 known = bee_inode_lookup(number, device, set->policy, generation);
+		known = bee_inode_lookup(number, device, set->policy, generation);
 
 		if (!known && set->policy_before != set->policy)
 			known = bee_inode_lookup(number, device, set->policy_before, generation);
-		identity = known;
 		mask |= known;
 	}
 	if (tgid == set->canary_tgid)
 		mask |= BEE_WATCH_ANY;
-	if (!mask) {
-		if (!names && bee_scanned(device))
-			return 0;
+	/* Known for writes alone, by other lists or under another of its names: on a file
+	 * system that is not scanned its present name may be watched for more. */
+	if (!(mask & BEE_WATCH_ANY) && !bee_scanned(device))
 		names = true;
-	}
-	if (mask && !(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE) &&
-	    !created)
+	if (!names && !mask)
+		return 0;
+	if (!names && !(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE))
 		return 0;
 
 	buffer = bee_scratch();
@@ -257,7 +257,7 @@ static __always_inline int bee_on_descriptor(const struct bee_act *act, __u32 de
 		kind = BEE_KIND_CREATE;
 	/* Recognised by name: from now on by identity too, under any name it gets. User
 	 * space takes it out again if its exact decision is another. */
-	if (!identity && tgid != set->canary_tgid && !S_ISDEV(mode))
+	if (mask & ~known && tgid != set->canary_tgid && !S_ISDEV(mode))
 		bee_inode_learn(set, number, device, BPF_CORE_READ(inode, i_generation), mask);
 	record = bee_file_record(act, buffer, kind);
 	record->inode = number;
@@ -271,7 +271,7 @@ static __always_inline int bee_on_descriptor(const struct bee_act *act, __u32 de
 	record->mask = mask;
 	bee_file_values(act, record, kind);
 	record->header.flags |= bee_walk_flags(walk);
-	if (identity)
+	if (known)
 		record->header.flags |= BEE_FLAG_BY_IDENTITY;
 	if (BPF_CORE_READ(inode, i_nlink) == 0)
 		record->header.flags |= BEE_FLAG_FILE_DELETED;

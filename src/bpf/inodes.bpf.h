@@ -70,9 +70,15 @@ static __always_inline long bee_inode_learn(const struct bee_settings *set, __u6
 {
 	struct bee_inode_key key = {.inode = inode, .device = device, .policy = set->policy};
 	struct bee_inode_value value = {.generation = generation, .mask = mask};
+	struct bee_inode_value *known = bpf_map_lookup_elem(&inodes, &key);
 	__u8 *slot = bee_filter_slot(inode, device);
-	long failed = bpf_map_update_elem(&inodes, &key, &value, BPF_ANY);
 	struct bee_state *shared;
+	long failed;
+
+	/* Of a file with two names the one watched for less may come last. */
+	if (known && known->generation == generation)
+		value.mask |= known->mask;
+	failed = bpf_map_update_elem(&inodes, &key, &value, BPF_ANY);
 
 	if (slot)
 		*slot = 1;

@@ -169,12 +169,13 @@ __noinline __u32 bee_test_name(__u32 offset, __u32 length)
 				mask |= bee_test_leaf(offset + begin, length - begin);
 			return mask;
 		}
-		if (size) {
+		/* "./x" and "/x" lie where the walk begins; "." leads nowhere. */
+		if (size && !(size == 1 && buffer->tail[(offset + begin) & BEE_TAIL_MASK] == '.')) {
 			mask |= bee_test_directory(offset + begin, size, 0);
 			previous = bee_unknown(shared, begin);
 			previous_length = bee_unknown(shared, size);
+			mask = bee_unknown(shared, mask | BEE_NAME_SLASH);
 		}
-		mask = bee_unknown(shared, mask | BEE_NAME_SLASH);
 		begin = bee_unknown(shared, begin + size + 1);
 	}
 	return BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_NAME_SLASH;

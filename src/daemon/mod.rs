@@ -12,6 +12,8 @@ mod policy;
 mod reload;
 mod scans;
 mod start;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 use std::fs::File;

@@ -73,7 +73,7 @@ impl Decide {
     }
 
     /// Whether a name is watched for this kind of use.
-    fn watched(&self, path: &[u8], changes: bool) -> bool {
+    pub fn watched(&self, path: &[u8], changes: bool) -> bool {
         !path.is_empty()
             && (self.watch.matches(path) || (changes && self.watch_write.matches(path)))
             && !self.ignore.matches(path)

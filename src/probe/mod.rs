@@ -4,6 +4,8 @@
 //! loads and attaches.
 
 pub mod loader;
+#[cfg(test)]
+mod tests;
 
 use std::mem::MaybeUninit;
 

@@ -1,0 +1,139 @@
+//! The tables against the objects: what a table names exists, and what exists is
+//! in a table. Objects are opened, not loaded; that needs no privilege.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::MaybeUninit;
+
+use libbpf_rs::skel::SkelBuilder;
+use libbpf_rs::{MapType, OpenObject};
+
+use super::*;
+
+/// Name and section of every program; name, kind, entries and bytes of every map.
+struct Opened {
+    programs: BTreeMap<String, String>,
+    maps: BTreeMap<String, (MapType, u32, u32, u32)>,
+}
+
+fn open<B>() -> Opened
+where
+    B: for<'obj> SkelBuilder<'obj> + Default,
+{
+    let mut storage = MaybeUninit::<OpenObject>::uninit();
+    let open = B::default().open(&mut storage).unwrap();
+    let object = open.open_object();
+    let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
+    Opened {
+        programs: object.progs().map(|program| (text(program.name()), text(program.section()))).collect(),
+        maps: object
+            .maps()
+            .map(|map| {
+                (text(map.name()), (map.map_type(), map.max_entries(), map.key_size(), map.value_size()))
+            })
+            .collect(),
+    }
+}
+
+fn opened(family: &Family) -> Opened {
+    match family.name {
+        "process" => open::<skel::process::ProcessSkelBuilder>(),
+        "file" => open::<skel::file::FileSkelBuilder>(),
+        other => panic!("no object for {other}"),
+    }
+}
+
+fn variants() -> impl Iterator<Item = (&'static Family, &'static Variant)> {
+    FAMILIES.iter().flat_map(|family| {
+        family
+            .points
+            .iter()
+            .flat_map(move |point| point.variants.iter().map(move |variant| (family, variant)))
+    })
+}
+
+#[test]
+fn every_program_has_a_row_and_every_row_a_program() {
+    for family in FAMILIES {
+        let exist: BTreeSet<String> = opened(family).programs.into_keys().collect();
+        let named: Vec<&str> =
+            variants().filter(|row| row.0.name == family.name).map(|row| row.1.program).collect();
+        assert_eq!(named.len(), named.iter().collect::<BTreeSet<_>>().len(), "{}: one twice", family.name);
+        assert_eq!(exist, named.into_iter().map(str::to_owned).collect(), "{}", family.name);
+    }
+}
+
+#[test]
+fn a_program_hangs_on_the_hook_its_row_names() {
+    for (family, variant) in variants() {
+        let section = &opened(family).programs[variant.program];
+        assert_eq!(section, variant.hook, "{}", variant.program);
+        let expected = variant.program.split_once("__").unwrap();
+        assert!(variant.hook.starts_with(expected.0), "{}: attach type first", variant.program);
+    }
+}
+
+#[test]
+fn a_hooks_number_says_which_hook_it_was() {
+    let mut hooks: BTreeMap<u16, &str> = BTreeMap::new();
+    for (_, variant) in variants() {
+        let before = hooks.insert(variant.id, variant.hook);
+        assert!(before.is_none_or(|before| before == variant.hook), "{} twice: {}", variant.id, variant.hook);
+        assert_eq!(hook(variant.id), (variant.hook, variant.tier.name()));
+    }
+    let different: BTreeSet<&&str> = hooks.values().collect();
+    assert_eq!(different.len(), hooks.len(), "one hook with two numbers");
+    assert_eq!(hook(0), ("unknown", "unknown"));
+    assert_eq!(hook(u16::MAX), ("unknown", "unknown"));
+}
+
+#[test]
+fn variants_are_tried_best_first_and_something_is_required() {
+    for family in FAMILIES {
+        assert!(family.points.iter().any(|point| point.required), "{}", family.name);
+        for point in family.points {
+            assert!(point.variants.is_sorted_by_key(|variant| variant.tier), "{}", point.name);
+            assert!(!point.variants.is_empty(), "{}", point.name);
+        }
+    }
+    for (sensor, ..) in BLIND {
+        assert!(FAMILIES.iter().any(|family| family.name == *sensor), "{sensor}");
+    }
+    for (index, tier) in Tier::ALL.iter().enumerate() {
+        assert_eq!((Tier::from_name(tier.name()), *tier as usize), (Some(*tier), index));
+    }
+    assert_eq!(Tier::from_name("best"), None);
+}
+
+#[test]
+fn shared_maps_have_one_shape_in_all_objects() {
+    let base = open::<skel::base::BaseSkelBuilder>();
+    assert!(base.programs.is_empty());
+    for family in FAMILIES {
+        for (name, shape) in opened(family).maps.iter().filter(|(name, _)| !name.contains('.')) {
+            let shared = base.maps.get(name);
+            assert_eq!(
+                shared,
+                Some(shape),
+                "{}: {name} would be a map of its own, read by nobody",
+                family.name
+            );
+        }
+    }
+}
+
+/// What is charged to the unit: design.md promises a daemon for 512 MiB of RAM.
+#[test]
+fn the_maps_are_small() {
+    let cpus = 4;
+    let bytes: u64 = open::<skel::base::BaseSkelBuilder>()
+        .maps
+        .into_iter()
+        .map(|(_, (kind, entries, key, value))| match kind {
+            MapType::RingBuf => u64::from(entries),
+            MapType::PercpuArray => u64::from(entries) * u64::from(value) * cpus,
+            // An element's own bookkeeping, generously.
+            _ => u64::from(entries) * (u64::from(key) + u64::from(value) + 64),
+        })
+        .sum();
+    assert!(bytes < 5 << 20, "{bytes} bytes");
+}

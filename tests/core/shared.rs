@@ -1,0 +1,143 @@
+//! `shared`: what user space writes and the kernel side reads, by the offsets of
+//! wire.h, over a file instead of a map's memory.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use bee_trace::shared::{Counters, Mapping, Settings, State, emitted};
+use bee_trace::wire::{CAUSE_COUNT, CAUSES, KIND_COUNT, SCANNED_MAX, bee_settings};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+/// A file of some pages, as long as any map here.
+pub fn memory() -> File {
+    let fd: OwnedFd = memfd_create("map", MFdFlags::MFD_CLOEXEC).unwrap();
+    let file = File::from(fd);
+    file.set_len(64 << 10).unwrap();
+    file
+}
+
+fn word(file: &File, at: usize) -> u32 {
+    let mut bytes = [0; 4];
+    file.read_exact_at(&mut bytes, at as u64).unwrap();
+    u32::from_ne_bytes(bytes)
+}
+
+#[test]
+fn every_setting_lands_in_its_own_word() {
+    let file = memory();
+    let settings = Settings::new(file.as_fd()).unwrap();
+    // In the order of struct bee_settings.
+    let setters: [fn(&Settings, u32); 14] = [
+        Settings::set_generation,
+        Settings::set_policy,
+        Settings::set_policy_before,
+        Settings::set_self_tgid,
+        Settings::set_scanner_tgid,
+        Settings::set_canary_tgid,
+        Settings::set_prefix_lengths,
+        Settings::set_suffix_lengths,
+        Settings::set_names_everywhere,
+        Settings::set_alerts_per_second,
+        Settings::set_alert_burst,
+        Settings::set_events_per_second,
+        Settings::set_env_names,
+        Settings::set_every_directory,
+    ];
+    for (index, set) in setters.iter().enumerate() {
+        set(&settings, 0xa000 + u32::try_from(index).unwrap());
+    }
+    for index in 0..setters.len() {
+        assert_eq!(word(&file, 4 * index), 0xa000 + u32::try_from(index).unwrap(), "word {index}");
+    }
+    // What follows is the list of file systems, untouched.
+    assert_eq!(word(&file, 4 * setters.len()), 0);
+    assert_eq!(std::mem::offset_of!(bee_settings, scanned_count), 4 * setters.len());
+}
+
+#[test]
+fn file_systems_are_listed_and_the_list_is_bounded() {
+    let file = memory();
+    let settings = Settings::new(file.as_fd()).unwrap();
+    let count = std::mem::offset_of!(bee_settings, scanned_count);
+    let list = std::mem::offset_of!(bee_settings, scanned);
+    settings.set_scanned(&[5, 6, 7]);
+    assert_eq!((word(&file, count), word(&file, list), word(&file, list + 8)), (3, 5, 7));
+    settings.set_scanned(&[9]);
+    assert_eq!((word(&file, count), word(&file, list)), (1, 9));
+    let many: Vec<u32> = (1..=SCANNED_MAX as u32 + 5).collect();
+    settings.set_scanned(&many);
+    assert_eq!(word(&file, count) as usize, SCANNED_MAX);
+    assert_eq!(word(&file, list + 4 * (SCANNED_MAX - 1)) as usize, SCANNED_MAX);
+    assert_eq!(word(&file, list + 4 * SCANNED_MAX), 0, "nothing behind the list");
+    assert_eq!(size_of::<bee_settings>(), list + 4 * SCANNED_MAX);
+    settings.set_scanned(&[]);
+    assert_eq!(word(&file, count), 0);
+}
+
+#[test]
+fn the_kernel_sides_words_are_heard_and_cleared() {
+    let file = memory();
+    let state = State::new(file.as_fd()).unwrap();
+    assert!(!state.names_everywhere() && !state.table_full());
+    file.write_all_at(&1u32.to_ne_bytes(), 0).unwrap();
+    assert!(state.names_everywhere() && !state.table_full());
+    file.write_all_at(&1u32.to_ne_bytes(), 4).unwrap();
+    state.clear_names_everywhere();
+    assert!(!state.names_everywhere() && state.table_full());
+    state.clear_table_full();
+    assert_eq!((word(&file, 0), word(&file, 4)), (0, 0));
+}
+
+#[test]
+fn counters_lie_by_kind_and_cause() {
+    let file = memory();
+    let counters = Counters::new(file.as_fd()).unwrap();
+    for kind in 0..KIND_COUNT {
+        for cause in 0..CAUSE_COUNT {
+            counters.add(kind, cause, (100 * kind + cause) as u64);
+        }
+    }
+    let reading = counters.read();
+    for kind in 0..KIND_COUNT {
+        for cause in 0..CAUSE_COUNT {
+            let wanted = (100 * kind + cause) as u64;
+            assert_eq!((counters.get(kind, cause), reading[kind][cause]), (wanted, wanted));
+            let mut bytes = [0; 8];
+            file.read_exact_at(&mut bytes, 8 * (kind * CAUSE_COUNT + cause) as u64).unwrap();
+            assert_eq!(u64::from_ne_bytes(bytes), wanted, "counters[kind * BEE_CAUSE_COUNT + cause]");
+        }
+    }
+    counters.add(3, 0, 5);
+    assert_eq!(counters.get(3, 0), 305);
+}
+
+#[test]
+fn emitted_is_submitted_and_lost_and_nothing_else() {
+    for (column, name, lost) in CAUSES {
+        let mut row = [0; CAUSE_COUNT];
+        row[*column] = 7;
+        let counts = *lost || *name == "submitted";
+        assert_eq!(emitted(&row), if counts { 7 } else { 0 }, "{name}");
+    }
+    let row: [u64; CAUSE_COUNT] = std::array::from_fn(|column| 1 << column);
+    assert_eq!(emitted(&row), 0b11_1111, "submitted and five ways to be lost");
+}
+
+#[test]
+fn a_mapping_ends_where_it_ends() {
+    let file = memory();
+    let page = bee_trace::sys::page_size();
+    let mapping = Mapping::new(file.as_fd(), 0, page, true).unwrap();
+    assert_eq!(mapping.slice(page - 4, 4), [0; 4]);
+    assert_eq!(mapping.slice(page, 0), [0; 0]);
+    let panics = |act: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).is_err();
+    assert!(panics(&|| _ = mapping.slice(page - 4, 5)));
+    assert!(panics(&|| _ = mapping.slice(usize::MAX, 2)));
+    assert!(panics(&|| _ = mapping.atomic_u64(page)));
+    assert!(panics(&|| _ = mapping.atomic_u64(4)));
+    assert!(panics(&|| _ = mapping.atomic_u32(2)));
+    assert!(Mapping::new(file.as_fd(), 0, 0, true).is_err());
+    assert!(Mapping::new(file.as_fd(), 1, page, true).is_err(), "not at a page");
+    assert!(Mapping::new(file.as_fd(), usize::MAX, page, true).is_err());
+}

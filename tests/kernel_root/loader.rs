@@ -1,0 +1,117 @@
+//! The loader by trial: what loads, what is refused and how that is told.
+
+use std::os::fd::AsFd;
+
+use bee_trace::config::{Config, Limits};
+use bee_trace::probe::loader::{self, Maps};
+use bee_trace::probe::{FAMILIES, Tier};
+use libbpf_rs::MapCore;
+use libbpf_rs::query::LinkInfoIter;
+
+fn limits() -> Limits {
+    Config::default().limits
+}
+
+#[test]
+fn root_every_sensor_attaches_at_every_point() {
+    let maps = Maps::create(&limits()).unwrap();
+    for family in FAMILIES {
+        let mut sensor = loader::start(family.name, &maps, None).unwrap();
+        assert_eq!(sensor.failure, None, "{}", family.name);
+        let points: Vec<&str> = sensor.attached.iter().map(|(point, _)| *point).collect();
+        assert_eq!(points, family.points.iter().map(|point| point.name).collect::<Vec<_>>());
+        let weakest = sensor.attached.iter().map(|(_, variant)| variant.tier).max();
+        assert_eq!(sensor.tier(), weakest);
+        for refused in &sensor.refused {
+            assert!(refused.reason.starts_with("the kernel refuses it"), "{}", refused.reason);
+            assert!(
+                !refused.reason.contains("libbpf:") && !refused.reason.contains('\n'),
+                "{}",
+                refused.reason
+            );
+        }
+        sensor.detach();
+        assert!(sensor.attached.is_empty() && sensor.tier().is_none());
+    }
+    assert!(loader::start("no such sensor", &maps, None).is_none());
+}
+
+#[test]
+fn root_a_sensor_that_is_dropped_leaves_no_link() {
+    let links = || LinkInfoIter::default().count();
+    let maps = Maps::create(&limits()).unwrap();
+    let before = links();
+    let sensor = loader::start("file", &maps, None).unwrap();
+    assert!(links() > before);
+    drop(sensor);
+    // A link is freed a moment after its last descriptor is closed.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while links() > before && std::time::Instant::now() < end {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(links(), before);
+}
+
+#[test]
+fn root_a_tier_can_be_forced_down_but_not_made_up() {
+    let maps = Maps::create(&limits()).unwrap();
+    for family in FAMILIES {
+        let best = loader::start(family.name, &maps, Some(Tier::Full)).unwrap();
+        assert_eq!(best.failure, None);
+        drop(best);
+        let worst = family.points.iter().flat_map(|point| point.variants).map(|variant| variant.tier).max();
+        if worst < Some(Tier::Portable) {
+            let none = loader::start(family.name, &maps, Some(Tier::Portable)).unwrap();
+            let why = none.failure.clone().unwrap();
+            assert!(why.contains("no programs for the tier portable"), "{why}");
+            assert!(none.attached.is_empty() && none.refused.is_empty() && none.tier().is_none());
+        }
+    }
+}
+
+#[test]
+fn root_without_the_privilege_each_variant_is_tried_and_its_reason_kept() {
+    let maps = Maps::create(&limits()).unwrap();
+    let maps = std::thread::spawn(move || {
+        // Capabilities belong to a thread; this one ends with the test.
+        caps::clear(None, caps::CapSet::Effective).unwrap();
+        for family in FAMILIES {
+            let sensor = loader::start(family.name, &maps, None).unwrap();
+            let why = sensor.failure.clone().unwrap();
+            let required = family.points.iter().find(|point| point.required).unwrap();
+            assert!(why.contains(required.name), "{why}");
+            for variant in required.variants {
+                assert!(why.contains(variant.hook), "{why}");
+                let refused = sensor.refused.iter().find(|refused| refused.hook == variant.hook).unwrap();
+                assert!(refused.reason.contains("ermi"), "a word on permission: {}", refused.reason);
+                assert_eq!((refused.point, refused.tier), (required.name, variant.tier));
+            }
+            assert!(sensor.attached.is_empty());
+        }
+        let why = Maps::create(&limits()).unwrap_err().to_string();
+        assert!(why.contains("creating the shared maps"), "{why}");
+        maps
+    })
+    .join();
+    drop(maps.unwrap_or_else(|why| std::panic::resume_unwind(why)));
+}
+
+#[test]
+fn root_maps_have_the_sizes_the_configuration_asks_for() {
+    let page = bee_trace::sys::page_size() as u32;
+    let small = Limits { alert_ring_kib: 17, bulk_ring_kib: 1024, inodes: 300, ..limits() };
+    let maps = Maps::create(&small).unwrap();
+    let entries = |name: &str| maps.get(name).unwrap().max_entries();
+    assert_eq!(entries("alerts"), (32 << 10).max(page), "a power of two of pages");
+    assert_eq!(entries("bulk"), 1 << 20);
+    assert_eq!(entries("inodes"), 300);
+    assert!(maps.get("settings").unwrap().as_fd().try_clone_to_owned().is_ok());
+    let why = maps.get("nothing").unwrap_err().to_string();
+    assert!(why.contains("nothing"), "{why}");
+}
+
+#[test]
+fn root_a_table_the_kernel_cannot_make_is_said_so() {
+    let why = Maps::create(&Limits { inodes: u32::MAX, ..limits() }).unwrap_err().to_string();
+    assert!(why.contains("creating the shared maps") && !why.contains("libbpf"), "{why}");
+}
