@@ -63,6 +63,20 @@ static __always_inline bool bee_active(const struct bee_settings *set)
 #define bee_fixed(buffer, type) ((type *)((buffer)->fixed + BEE_FIXED_MAX - sizeof(type)))
 
 /*
+ * The record whose fixed part has this many bytes. clang leaves out a mask it knows
+ * to change nothing, and compares a copy of a number instead of the number; the
+ * verifiers of 5.10 and 6.1 follow neither, so here and in bee_submit the value is
+ * hidden from clang. Drop when the minimum is 6.12.
+ */
+static __always_inline struct bee_header *bee_record(struct bee_scratch *buffer, __u32 fixed)
+{
+	__u32 offset = BEE_FIXED_MAX - fixed;
+
+	barrier_var(offset);
+	return (void *)(buffer->fixed + (offset & (BEE_FIXED_MAX - 1)));
+}
+
+/*
  * Begins a record of `fixed` bytes: all zero but the header, which has the facts
  * about the task at `address`; 0: the current one. Global, like all that is used
  * more than once: see names.bpf.h.
@@ -77,7 +91,7 @@ __noinline int bee_begin(__u64 address, __u32 kind, __u32 hook, __u32 fixed)
 	if (!buffer || fixed < sizeof(*header) || fixed > BEE_FIXED_MAX)
 		return 0;
 	__builtin_memset(buffer->fixed, 0, sizeof(buffer->fixed));
-	header = (void *)(buffer->fixed + (BEE_FIXED_MAX - fixed));
+	header = bee_record(buffer, fixed);
 	cred = BPF_CORE_READ(task, cred);
 	header->version = BEE_WIRE_VERSION;
 	header->kind = kind;
@@ -178,18 +192,14 @@ __noinline int bee_submit(__u32 fixed, __u32 tail, __u32 alert)
 	struct bee_scratch *buffer = bee_scratch();
 	struct bee_settings *set = bee_settings();
 	struct bee_header *header;
-	__u32 kind;
+	__u32 kind, length;
+	__u64 flags;
 	long failed;
 
 	if (!buffer || !set || fixed < sizeof(*header) || fixed > BEE_FIXED_MAX)
 		return 0;
-	header = (void *)(buffer->fixed + (BEE_FIXED_MAX - fixed));
+	header = bee_record(buffer, fixed);
 	kind = header->kind & (BEE_KIND_COUNT - 1);
-	if (tail > BEE_TAIL_MASK + 1 + BEE_PART_MAX) {
-		bee_count(kind, BEE_CAUSE_TOO_LONG);
-		return 0;
-	}
-	header->length = fixed + tail;
 	if (alert) {
 		enum bee_rate rate = bee_rate(set, header->tgid, header->time);
 
@@ -203,12 +213,18 @@ __noinline int bee_submit(__u32 fixed, __u32 tail, __u32 alert)
 			bee_count(kind, BEE_CAUSE_DEMOTED);
 		}
 	}
+	flags = alert ? bee_wakeup(&alerts, header->time, 0) : bee_wakeup(&bulk, header->time, 1);
+	length = fixed + tail;
+	header->length = length;
+	barrier_var(length);
+	if (tail > BEE_TAIL_MASK + 1 + BEE_PART_MAX || length > BEE_RECORD_MAX) {
+		bee_count(kind, BEE_CAUSE_TOO_LONG);
+		return 0;
+	}
 	if (alert)
-		failed = bpf_ringbuf_output(&alerts, header, fixed + tail,
-					    bee_wakeup(&alerts, header->time, 0));
+		failed = bpf_ringbuf_output(&alerts, header, length, flags);
 	else
-		failed = bpf_ringbuf_output(&bulk, header, fixed + tail,
-					    bee_wakeup(&bulk, header->time, 1));
+		failed = bpf_ringbuf_output(&bulk, header, length, flags);
 	bee_count(kind, failed ? BEE_CAUSE_RING_FULL : BEE_CAUSE_SUBMITTED);
 	return 0;
 }

@@ -58,10 +58,11 @@ struct {
 /* A record is built here before it is copied to a ring: the length of a path is
  * only known at its end, and bpf_ringbuf_reserve wants a constant. Programs of
  * this release run with preemption off (raw tracepoints), so one per CPU is enough. */
-#define BEE_FIXED_MAX 256
-#define BEE_PART_MAX  4096
-#define BEE_TAIL_MASK 0x3fff /* offsets a string may begin at */
-#define BEE_TAIL_SIZE (BEE_TAIL_MASK + 1 + BEE_PART_MAX + 256)
+#define BEE_FIXED_MAX  256
+#define BEE_PART_MAX   4096
+#define BEE_TAIL_MASK  0x3fff /* offsets a string may begin at */
+#define BEE_RECORD_MAX (BEE_FIXED_MAX + BEE_TAIL_MASK + 1 + BEE_PART_MAX)
+#define BEE_TAIL_SIZE  (BEE_TAIL_MASK + 1 + BEE_PART_MAX + 256)
 
 /* One name argument, as found in the tail. */
 struct bee_given {

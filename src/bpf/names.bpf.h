@@ -111,16 +111,36 @@ __noinline __u32 bee_test_directory(__u32 offset, __u32 length, __u32 direct)
 	return mask;
 }
 
-#define BEE_NAME_SCAN \
-	256 /* bytes of a given name that are taken apart; longer ones are candidates */
+/* Of a given name, how much is taken apart; a longer one is a candidate. */
+#define BEE_NAME_SCAN  256 /* bytes */
+#define BEE_NAME_PARTS 64  /* components */
 
 /* The result of bee_test_name beside the mask bits. */
 #define BEE_NAME_SLASH 0x100u /* it has a directory in it */
+
+/* Bytes before the next '/' among the `length` at `offset`. */
+__noinline __u32 bee_component_length(__u32 offset, __u32 length)
+{
+	struct bee_scratch *buffer = bee_scratch();
+	__u32 i;
+
+	if (!buffer)
+		return 0;
+	for (i = 0; i < BEE_NAME_SCAN; i++) {
+		if (i >= length || buffer->tail[(offset + i) & BEE_TAIL_MASK] == '/')
+			break;
+	}
+	return i;
+}
 
 /*
  * A name as a caller gave it ("../x/.ssh/id"), `length` bytes without its NUL at
  * `offset`. What cannot be told from the string alone (".." on the way, too long)
  * makes it a candidate.
+ *
+ * Goes by components, not by bytes: before 6.2 the verifier takes every number of a
+ * program with subprograms for one whose exact value matters (kernel commit
+ * be2ef8161572), and a loop over bytes with branches in it is a million steps there.
  */
 __noinline __u32 bee_test_name(__u32 offset, __u32 length)
 {
@@ -139,24 +159,24 @@ __noinline __u32 bee_test_name(__u32 offset, __u32 length)
 			length--;
 	}
 	length = bee_unknown(shared, length);
-	for (__u32 i = 0; i < BEE_NAME_SCAN; i++) {
-		if (i >= length)
-			break;
-		if (buffer->tail[(offset + i) & BEE_TAIL_MASK] != '/')
-			continue;
+	for (__u32 i = 0; i < BEE_NAME_PARTS; i++) {
+		__u32 size = bee_component_length(offset + begin, length - begin);
+
+		if (begin + size >= length) {
+			if (previous_length)
+				mask |= bee_test_directory(offset + previous, previous_length, 1);
+			if (length > begin)
+				mask |= bee_test_leaf(offset + begin, length - begin);
+			return mask;
+		}
 		/* "./x" and "/x" lie where the walk begins; "." leads nowhere. */
-		if (i != begin &&
-		    !(i - begin == 1 && buffer->tail[(offset + begin) & BEE_TAIL_MASK] == '.')) {
-			mask |= bee_test_directory(offset + begin, i - begin, 0);
+		if (size && !(size == 1 && buffer->tail[(offset + begin) & BEE_TAIL_MASK] == '.')) {
+			mask |= bee_test_directory(offset + begin, size, 0);
 			previous = bee_unknown(shared, begin);
-			previous_length = bee_unknown(shared, i - begin);
+			previous_length = bee_unknown(shared, size);
 			mask = bee_unknown(shared, mask | BEE_NAME_SLASH);
 		}
-		begin = bee_unknown(shared, i + 1);
+		begin = bee_unknown(shared, begin + size + 1);
 	}
-	if (previous_length)
-		mask |= bee_test_directory(offset + previous, previous_length, 1);
-	if (length > begin)
-		mask |= bee_test_leaf(offset + begin, length - begin);
-	return mask;
+	return BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_NAME_SLASH;
 }
