@@ -15,7 +15,7 @@
 
 #define BEE_WIRE_VERSION 1
 
-/* What a record tells. The order is ABI; event.rs has the words. */
+/* What a record tells. The order is ABI; src/event has the words. */
 enum bee_kind {
 	BEE_KIND_NONE = 0,
 	BEE_KIND_EXEC = 1,
@@ -65,7 +65,7 @@ enum bee_cause {
 	BEE_CAUSE_COUNT = 16,	  /* room for later ones; the map is stored across versions */
 };
 
-/* Flags a record may carry: the low bits of event.rs' Flags. */
+/* Flags a record may carry: the low bits of Flags in src/event. */
 #define BEE_FLAG_PATH_TRUNCATED	 (1ull << 0)
 #define BEE_FLAG_PATH_UNRESOLVED (1ull << 1)
 #define BEE_FLAG_FILE_DELETED	 (1ull << 3)
