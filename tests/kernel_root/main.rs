@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod daemon;
 mod loader;
 mod names;
 mod records;

@@ -150,14 +150,14 @@ impl Lists {
 }
 
 /// The daemon, its output as it comes.
-struct Daemon {
+pub struct Daemon {
     child: Child,
     output: PathBuf,
     log: PathBuf,
 }
 
 impl Daemon {
-    fn start(state: &Path) -> Self {
+    pub fn start(state: &Path) -> Self {
         let (output, log) = (state.join("events.json"), state.join("log"));
         let child = Command::new(env!("CARGO_BIN_EXE_bee-traced"))
             .args(["--output", "json", "-v", "--config"])
@@ -172,15 +172,27 @@ impl Daemon {
         daemon
     }
 
-    fn log(&self) -> String {
+    pub fn pid(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// Stops it; it must end well. Gives its log.
+    pub fn stop(mut self) -> String {
+        kill(self.pid(), Signal::SIGTERM).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}\n{}", self.log());
+        self.log()
+    }
+
+    pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         fs::read_to_string(&self.output).unwrap_or_default()
     }
 
-    fn wait(&self, what: &str, mut done: impl FnMut() -> bool) {
+    pub fn wait(&self, what: &str, mut done: impl FnMut() -> bool) {
         let end = Instant::now() + Duration::from_secs(60);
         while !done() {
             assert!(Instant::now() < end, "{what}: not within a minute\n{}", self.log());
@@ -188,16 +200,16 @@ impl Daemon {
         }
     }
 
-    fn wait_scans(&self, count: usize) {
+    pub fn wait_scans(&self, count: usize) {
         self.wait("the scan", || self.log().matches("scan done").count() >= count);
     }
 
-    fn reload(&self, count: usize) {
-        kill(nix::unistd::Pid::from_raw(self.child.id() as i32), Signal::SIGHUP).unwrap();
+    pub fn reload(&self, count: usize) {
+        kill(self.pid(), Signal::SIGHUP).unwrap();
         self.wait("the reload", || self.log().matches("configuration reloaded").count() >= count);
     }
 
-    fn events(&self) -> Vec<Value> {
+    pub fn events(&self) -> Vec<Value> {
         let lines = BufReader::new(File::open(&self.output).unwrap()).lines();
         lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
     }
