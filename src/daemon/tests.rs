@@ -51,7 +51,7 @@ fn each_loss_is_told_once_with_its_span() {
     let told = losses.take(&kernel, &stages, &[], 2000);
     let wanted =
         Loss { stage: "kernel", action: Some(Action::Open), cause: "ring_full", count: 5, since: 1000 };
-    assert_eq!(told, [wanted.clone()], "submitted and map_full are no losses");
+    assert_eq!(told, std::slice::from_ref(&wanted), "submitted and map_full are no losses");
     assert!(!losses.waiting(&kernel, &stages));
     assert_eq!(losses.take(&kernel, &stages, &[], 3000), []);
     kernel.add(OPEN, 1, 1);

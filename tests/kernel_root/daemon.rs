@@ -9,7 +9,7 @@ use std::process::Command;
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
-use crate::names::Daemon;
+use crate::running::Daemon;
 use crate::scanner_support::{everything_but, in_namespace, tmpfs};
 
 /// A directory of keys, a configuration that watches them, and its place.

@@ -14,6 +14,7 @@ mod loader;
 mod names;
 mod records;
 mod ring;
+mod running;
 #[path = "../scanner_support/mod.rs"]
 mod scanner_support;
 mod watch;
