@@ -322,6 +322,8 @@ impl Daemon<'_> {
                 return;
             }
         };
+        // What happened before is judged by the lists it happened under.
+        self.drain();
         let restart = crate::config::restart_needed(&self.config, &config);
         let lists = self.config.file != config.file;
         self.pipeline.decide = Decide::new(&config);
