@@ -329,7 +329,7 @@ impl Daemon<'_> {
                 return;
             }
         };
-        // What happened before is judged by what was in force.
+        // What happened before is judged by the lists it happened under.
         self.drain();
         let restart = crate::config::restart_needed(&self.config, &config);
         let lists = self.config.file != config.file;

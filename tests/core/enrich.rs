@@ -88,3 +88,10 @@ fn paths_of_any_text_stay_absolute_and_normal() {
         }
     }
 }
+
+#[test]
+fn identities_and_devices_are_shown_as_documented() {
+    use bee_trace::event::{Device, EntityId};
+    assert_eq!(EntityId { boot: 0xbee, pid: 7, start_ticks: 99 }.to_string(), "00000bee-7-99");
+    assert_eq!(Device { major: 8, minor: 1 }.to_string(), "8:1");
+}

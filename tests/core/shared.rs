@@ -98,11 +98,10 @@ fn counters_lie_by_kind_and_cause() {
             counters.add(kind, cause, (100 * kind + cause) as u64);
         }
     }
-    let reading = counters.read();
-    for (kind, row) in reading.iter().enumerate() {
-        for (cause, value) in row.iter().enumerate() {
+    for (kind, row) in counters.read().iter().enumerate() {
+        for (cause, read) in row.iter().enumerate() {
             let wanted = (100 * kind + cause) as u64;
-            assert_eq!((counters.get(kind, cause), *value), (wanted, wanted));
+            assert_eq!((counters.get(kind, cause), *read), (wanted, wanted));
             let mut bytes = [0; 8];
             file.read_exact_at(&mut bytes, 8 * (kind * CAUSE_COUNT + cause) as u64).unwrap();
             assert_eq!(u64::from_ne_bytes(bytes), wanted, "counters[kind * BEE_CAUSE_COUNT + cause]");

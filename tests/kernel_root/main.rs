@@ -9,10 +9,12 @@
     reason = "tests"
 )]
 
+mod daemon;
 mod loader;
 mod names;
 mod records;
 mod ring;
+mod running;
 #[path = "../scanner_support/mod.rs"]
 mod scanner_support;
 mod watch;

@@ -6,16 +6,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use bee_trace::watch::{Pattern, PatternSet};
-use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
+use crate::running::Daemon;
 use crate::scanner_support::{everything_but, in_namespace};
 
 /// xorshift64*.
@@ -146,67 +143,6 @@ impl Lists {
         [&self.watch, &self.watch_write]
             .into_iter()
             .any(|list| PatternSet::new(&patterns(list)).concerns_directory(path))
-    }
-}
-
-/// The daemon, its output as it comes.
-struct Daemon {
-    child: Child,
-    output: PathBuf,
-    log: PathBuf,
-}
-
-impl Daemon {
-    fn start(state: &Path) -> Self {
-        let (output, log) = (state.join("events.json"), state.join("log"));
-        let child = Command::new(env!("CARGO_BIN_EXE_bee-traced"))
-            .args(["--output", "json", "-v", "--config"])
-            .arg(state.join("config.toml"))
-            .stdin(Stdio::null())
-            .stdout(File::create(&output).unwrap())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let daemon = Self { child, output, log };
-        daemon.wait("the start event", || daemon.text().contains("\"action\":\"start\""));
-        daemon
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    fn text(&self) -> String {
-        fs::read_to_string(&self.output).unwrap_or_default()
-    }
-
-    fn wait(&self, what: &str, mut done: impl FnMut() -> bool) {
-        let end = Instant::now() + Duration::from_secs(60);
-        while !done() {
-            assert!(Instant::now() < end, "{what}: not within a minute\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn wait_scans(&self, count: usize) {
-        self.wait("the scan", || self.log().matches("scan done").count() >= count);
-    }
-
-    fn reload(&self, count: usize) {
-        kill(nix::unistd::Pid::from_raw(self.child.id() as i32), Signal::SIGHUP).unwrap();
-        self.wait("the reload", || self.log().matches("configuration reloaded").count() >= count);
-    }
-
-    fn events(&self) -> Vec<Value> {
-        let lines = BufReader::new(File::open(&self.output).unwrap()).lines();
-        lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
