@@ -63,6 +63,9 @@ pub enum Errand {
     },
     /// A watched name came to be here by rename or link: have it scanned.
     Rescan(Vec<u8>),
+    /// Something nobody watches was renamed to here; a directory may have left
+    /// what the scanner has yet to see.
+    Moved(Vec<u8>),
     /// The identities are no longer all known here: have everything scanned.
     RescanAll,
     /// The scanner says that every watched file of the file system mounted
@@ -355,11 +358,13 @@ impl Pipeline {
             unit: self.enrich.cgroups.get(header.cgroup).and_then(|(unit, _)| unit),
         };
         let (verdict, by) = self.decide.file(&facts);
-        if verdict != Verdict::NotWatched
-            && matches!(action, Action::Rename | Action::Link)
-            && header.result == 0
-        {
-            self.errands.push(Errand::Rescan(self.path.clone()));
+        if matches!(action, Action::Rename | Action::Link) && header.result == 0 {
+            let to = self.path.clone();
+            self.errands.push(if verdict == Verdict::NotWatched {
+                Errand::Moved(to)
+            } else {
+                Errand::Rescan(to)
+            });
         }
         if fixed.inode != 0 && node.is_none() && known_as.is_none() && verdict != Verdict::NotWatched {
             // The kernel side learned it at once; other names of it are known by this.

@@ -347,6 +347,7 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 	struct bee_state *shared;
 	__u32 mask;
 	__u8 access = 0;
+	bool moved;
 
 	if (!buffer) {
 		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
@@ -380,8 +381,11 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 		}
 	}
 	mask = (first->mask | second->mask) & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
+	/* While the scanner is on its way to a name, a directory above must not be moved unseen. */
+	shared = bee_state();
 	if (kind == BEE_KIND_RENAME &&
-	    ((first->mask | second->mask) & BEE_WATCH_ANCHOR || set->every_directory))
+	    ((first->mask | second->mask) & BEE_WATCH_ANCHOR || set->every_directory ||
+	     (shared && shared->names_everywhere)))
 		mask |= BEE_WATCH_ANCHOR;
 	if (kind == BEE_KIND_MKNOD) {
 		__u64 mode = bee_arg(act, act->call->value);
@@ -401,13 +405,11 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 		bee_count(kind, BEE_CAUSE_SELF);
 		return 0;
 	}
-	if (act->result == 0 && (kind == BEE_KIND_RENAME || kind == BEE_KIND_LINK)) {
-		/* A watched name now leads to an inode that was never shown to us:
-		 * names count everywhere until the scanner has been there. */
-		shared = bee_state();
-		if (shared)
-			shared->names_everywhere = 1;
-	}
+	/* A watched name now leads to an inode that was never shown to us: names
+	 * count everywhere until the scanner has been there. */
+	moved = shared && act->result == 0 && (kind == BEE_KIND_RENAME || kind == BEE_KIND_LINK);
+	if (moved)
+		shared->names_everywhere = 1;
 	record = bee_file_record(act, buffer, kind);
 	record->mask = mask;
 	record->access = access;
@@ -418,6 +420,9 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 	record->length[BEE_PART_NAME_2] = second->name_length;
 	record->length[BEE_PART_WALK_2] = second->walk_length;
 	bee_submit(sizeof(*record), at + second->name_length + second->walk_length, 1);
+	/* Once more: user space may have cleared it before this record was in the ring. */
+	if (moved)
+		shared->names_everywhere = 1;
 	return 0;
 }
 

@@ -15,7 +15,7 @@
 
 #define BEE_WIRE_VERSION 1
 
-/* What a record tells. The order is ABI; event.rs has the words. */
+/* What a record tells. The order is ABI; src/event has the words. */
 enum bee_kind {
 	BEE_KIND_NONE = 0,
 	BEE_KIND_EXEC = 1,
@@ -59,14 +59,13 @@ enum bee_cause {
 	BEE_CAUSE_NO_SCRATCH = 3, /* no buffer to build it in */
 	BEE_CAUSE_UNREADABLE = 4, /* a kernel or user pointer could not be read */
 	BEE_CAUSE_TOO_LONG = 5,	  /* longer than a record may be */
-	BEE_CAUSE_MAP_FULL =
-		6,	       /* identity table full: names are checked instead, nothing is lost */
-	BEE_CAUSE_SELF = 7,    /* an act of the daemon's own: not an event */
-	BEE_CAUSE_DEMOTED = 8, /* submitted, but through the bulk ring: over the alert rate */
-	BEE_CAUSE_COUNT = 16,  /* room for later ones; the map is stored across versions */
+	BEE_CAUSE_MAP_FULL = 6,	  /* identity table: names are checked instead */
+	BEE_CAUSE_SELF = 7,	  /* an act of the daemon's own: not an event */
+	BEE_CAUSE_DEMOTED = 8,	  /* submitted, but through the bulk ring: over the alert rate */
+	BEE_CAUSE_COUNT = 16,	  /* room for later ones; the map is stored across versions */
 };
 
-/* Flags a record may carry: the low bits of event.rs' Flags. */
+/* Flags a record may carry: the low bits of Flags in src/event. */
 #define BEE_FLAG_PATH_TRUNCATED	 (1ull << 0)
 #define BEE_FLAG_PATH_UNRESOLVED (1ull << 1)
 #define BEE_FLAG_FILE_DELETED	 (1ull << 3)

@@ -185,8 +185,17 @@ impl Daemon<'_> {
     fn run_errands(&mut self) {
         for errand in std::mem::take(&mut self.pipeline.errands) {
             match errand {
-                Errand::Unlearn { inode, device } => self.policies.unlearn(inode, device),
+                // While the scanner is at work the identity may be one it has just taught, under a
+                // name the file got since; the next event of this file asks again.
+                Errand::Unlearn { inode, device }
+                    if self.scans.is_idle() && !self.state.names_everywhere() =>
+                {
+                    self.policies.unlearn(inode, device);
+                }
+                Errand::Unlearn { .. } => {}
                 Errand::Rescan(path) => self.scans.tree(path),
+                Errand::Moved(path) if !self.scans.is_idle() => self.scans.tree(path),
+                Errand::Moved(_) => {}
                 Errand::RescanAll => self.scans.want(Instant::now()),
                 Errand::Complete { point, device } => self.filesystems.mark(point, device),
             }
@@ -211,8 +220,21 @@ impl Daemon<'_> {
             self.state.clear_table_full();
             self.enforce();
         }
+        self.scan(now);
+    }
+
+    /// Sends the scanner where it has to go. A directory that is moved while it
+    /// walks can pass from what it has yet to see to what it has seen: until it is
+    /// done every rename is told, and led after.
+    pub(crate) fn scan(&mut self, now: Instant) {
+        self.watch_renames();
         self.scans.work(now, &self.config);
         self.settle_names();
+    }
+
+    fn watch_renames(&self) {
+        let every = self.policies.every_directory() || !self.scans.is_idle();
+        self.settings.set_every_directory(every.into());
     }
 
     fn enforce(&mut self) {
@@ -266,6 +288,7 @@ impl Daemon<'_> {
                     if self.scans.done(id) {
                         self.policies.learned();
                     }
+                    self.watch_renames();
                 }
                 Answer::Mount { .. } | Answer::Ready => {}
             }
@@ -274,18 +297,19 @@ impl Daemon<'_> {
 
     /// Ends the name checks that a rename or link began, when the scanner has
     /// been wherever one led. While the kernel side's word is cleared ours
-    /// holds, so that no rename falls between.
+    /// hold, so that no rename falls between.
     fn settle_names(&mut self) {
         if !self.state.names_everywhere() || !self.scans.is_idle() {
             return;
         }
         self.settings.set_names_everywhere(1);
+        self.settings.set_every_directory(1);
         self.state.clear_names_everywhere();
         self.drain();
         if self.scans.is_idle() {
             self.settings.set_names_everywhere(0);
         } else {
-            self.scans.work(Instant::now(), &self.config);
+            self.scan(Instant::now());
         }
     }
 

@@ -60,6 +60,11 @@ impl<'a> Policies<'a> {
         Ok(())
     }
 
+    /// Whether the lists in force want every rename told.
+    pub fn every_directory(&self) -> bool {
+        self.rules.every_directory
+    }
+
     /// The scan for the policy in force is done: what was learned before is dropped.
     pub fn learned(&self) {
         self.settings.set_policy_before(self.current);

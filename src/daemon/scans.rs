@@ -99,8 +99,11 @@ impl Scans {
     /// Have this path taught again.
     pub fn tree(&mut self, path: Vec<u8>) {
         if self.trees.len() >= TREES {
+            // Not at once: where so much is renamed the next scan would end the same way.
+            // Names are checked until it is done.
             self.trees.clear();
-            self.wanted = Some(Instant::now());
+            self.want(Instant::now());
+            return;
         }
         self.trees.push_back(path);
     }

@@ -139,6 +139,9 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
 
     privilege::lock_down(&account, keep_bpf)?;
 
+    // Loading needs megabytes that running does not: give them back.
+    // SAFETY: malloc_trim(3) has no preconditions.
+    unsafe { libc::malloc_trim(0) };
     daemon.announce(&account);
     for sink in &mut daemon.pipeline.sinks {
         sink.start()?;
@@ -146,7 +149,7 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     daemon.drain();
     if daemon.config.sensors.file {
         daemon.scans.start_over();
-        daemon.scans.work(Instant::now(), &daemon.config);
+        daemon.scan(Instant::now());
     }
     daemon.run()
 }

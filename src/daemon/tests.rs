@@ -255,12 +255,15 @@ fn one_after_the_other() {
         let (Answer::Done { id, .. } | Answer::Failed { id, .. }) = finish(&scans) else { panic!() };
         assert!(!scans.is_current(id) && !scans.done(id), "a tree is no full scan");
     }
-    // More than can be remembered become one full scan.
-    for number in 0..70 {
+    // More than can be remembered become one full scan, when a minute has passed.
+    scans.work(due, &config);
+    let Answer::Done { id, .. } = finish(&scans) else { panic!() };
+    assert!(scans.done(id) && scans.is_idle());
+    for number in 0..65 {
         scans.tree(format!("/nowhere/{number}").into_bytes());
     }
-    assert!(scans.due().unwrap() <= Instant::now());
-    scans.work(Instant::now(), &config);
+    assert_eq!(scans.due(), Some(due + Duration::from_secs(60)));
+    scans.work(due + Duration::from_secs(60), &config);
     let Answer::Done { id, .. } = finish(&scans) else { panic!() };
     assert!(scans.done(id));
 

@@ -37,6 +37,8 @@ pub struct Enrich {
     pub clock: Clock,
     boot: u32,
     mnt_ns: u32,
+    /// When /etc/passwd may be looked at again for an unknown uid, boot time.
+    users_again: u64,
 }
 
 /// What is known of the process of one record, kept while its event is built.
@@ -78,6 +80,7 @@ impl Enrich {
             clock: Clock::new()?,
             boot: crate::sys::boot_id(proc).map_err(|error| Error::from(error).context("boot id"))?,
             mnt_ns: u32::try_from(mnt_ns).unwrap_or(0),
+            users_again: 0,
         })
     }
 
@@ -114,6 +117,13 @@ impl Enrich {
 
     /// Looks up the process of a record.
     pub fn actor(&mut self, header: &bee_header) -> Actor {
+        if header.time >= self.users_again && self.users.name(header.uid).is_none() {
+            // A user made since: one look at /etc/passwd a second at most.
+            self.users_again = header.time + 1_000_000_000;
+            if let Err(error) = self.users.refresh() {
+                tracing::debug!(%error, "/etc/passwd cannot be read again");
+            }
+        }
         let known = self.processes.know(seen(header));
         let mut flags = match &known {
             Known::Image(image) => Flags(image.flags),

@@ -12,5 +12,5 @@ mod set;
 
 pub use env::{check_env_pattern, env_matches};
 pub use pattern::{MAX_COMPONENTS, MAX_LENGTH, Pattern};
-pub use rules::{KernelRules, Rule, RuleKind, candidate, compile, cost_class, fnv1a};
+pub use rules::{ANCHOR, KernelRules, Rule, RuleKind, candidate, compile, cost_class, fnv1a, moved};
 pub use set::PatternSet;

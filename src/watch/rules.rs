@@ -37,7 +37,7 @@ pub struct Rule {
     pub length: u8,
     /// [`fnv1a`] over these bytes.
     pub hash: u64,
-    /// 1: every open (`watch`); 2: opens for writing (`watch_write`); 3: both lists have it.
+    /// 1: every open (`watch`); 2: opens for writing (`watch_write`); 3: both lists have it; and [`ANCHOR`].
     pub mask: u8,
 }
 
@@ -188,6 +188,17 @@ impl KernelRules {
 /// What the kernel side does, on a full path: the union of the masks of all
 /// rules that say "could be". The reference its C code is tested against.
 pub fn candidate(rules: &KernelRules, path: &[u8]) -> u8 {
+    test(rules, path) & !ANCHOR
+}
+
+/// Whether the kernel side shows the rename of a directory to `path` to user
+/// space: because of its own name, or because of where it comes to lie.
+pub fn moved(rules: &KernelRules, path: &[u8]) -> bool {
+    let (_, name) = split_last(path);
+    rules.every_directory || rules.mask(RuleKind::Anchor, whole(name)) != 0 || test(rules, path) != 0
+}
+
+fn test(rules: &KernelRules, path: &[u8]) -> u8 {
     let (directory, name) = split_last(path);
     let mut mask = rules.mask(RuleKind::Exact, whole(name));
     for length in 1..=MAX_AFFIX.min(name.len()) {
@@ -204,5 +215,5 @@ pub fn candidate(rules: &KernelRules, path: &[u8]) -> u8 {
         }
         mask |= rules.mask(RuleKind::Directory, whole(ancestor));
     }
-    mask & !ANCHOR
+    mask
 }

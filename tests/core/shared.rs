@@ -99,10 +99,10 @@ fn counters_lie_by_kind_and_cause() {
         }
     }
     let reading = counters.read();
-    for kind in 0..KIND_COUNT {
-        for cause in 0..CAUSE_COUNT {
+    for (kind, row) in reading.iter().enumerate() {
+        for (cause, value) in row.iter().enumerate() {
             let wanted = (100 * kind + cause) as u64;
-            assert_eq!((counters.get(kind, cause), reading[kind][cause]), (wanted, wanted));
+            assert_eq!((counters.get(kind, cause), *value), (wanted, wanted));
             let mut bytes = [0; 8];
             file.read_exact_at(&mut bytes, 8 * (kind * CAUSE_COUNT + cause) as u64).unwrap();
             assert_eq!(u64::from_ne_bytes(bytes), wanted, "counters[kind * BEE_CAUSE_COUNT + cause]");

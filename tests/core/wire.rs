@@ -16,16 +16,16 @@ fn constants() -> BTreeMap<String, u64> {
     for line in HEADER.lines() {
         let line = line.split("/*").next().unwrap_or("").trim().trim_end_matches(',');
         let (name, value) = match line.strip_prefix("#define ") {
-            Some(define) => match define.split_once(' ') {
+            Some(define) => match define.split_once([' ', '\t']) {
                 Some(pair) => pair,
                 None => continue,
             },
-            None => match line.split_once(" = ") {
+            None => match line.split_once('=') {
                 Some(pair) => pair,
                 None => continue,
             },
         };
-        let value = value.trim();
+        let (name, value) = (name.trim(), value.trim());
         let number = match value.strip_prefix("(1ull << ").and_then(|rest| rest.strip_suffix(')')) {
             Some(bit) => 1 << bit.parse::<u32>().unwrap(),
             None => value.trim_end_matches('u').parse().unwrap_or_else(|_| panic!("{name}: {value}")),

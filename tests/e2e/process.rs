@@ -77,8 +77,8 @@ fn root_arguments_are_cut_at_four_kibibytes_and_it_says_so() {
     let daemon = Daemon::start(&fixture, &[]);
     let first = noop.to_str().unwrap().len() + 1;
     // With its ending NUL, the most that is kept; and one more.
-    let fits = "f".repeat(4095 - first - 1);
-    let long = "l".repeat(4095 - first);
+    let fits = "f".repeat(4096 - first - 1);
+    let long = "l".repeat(4096 - first);
     let many = vec!["many"; 3000];
     let trigger = || fixture.trigger("exec", Abi::Native).args(["plain", "3"]).args([&noop]);
     let (fitting, cut) =

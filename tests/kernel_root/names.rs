@@ -262,17 +262,21 @@ impl World<'_> {
         }
         let parent = path.parent().unwrap();
         std::env::set_current_dir(parent).unwrap();
-        let file = path.file_name().unwrap();
-        match random.below(3) {
-            0 => PathBuf::from(file),
-            1 => Path::new(".").join(file),
-            _ => Path::new("..").join(parent.file_name().unwrap()).join(file),
-        }
+        let (file, directory) = (path.file_name().unwrap(), parent.file_name().unwrap());
+        let (file, directory) = (file.to_str().unwrap(), directory.to_str().unwrap());
+        PathBuf::from(match random.below(6) {
+            0 => file.to_owned(),
+            1 => format!("./{file}"),
+            2 => format!(".//./{file}"),
+            3 => format!("../{directory}/{file}"),
+            4 => format!("../{directory}/./{file}"),
+            _ => format!("{}//{file}", parent.display()),
+        })
     }
 
     fn act(&mut self, random: &mut Random) {
         let file = self.files.get(random.below(self.files.len().max(1))).cloned();
-        match (random.below(16), file) {
+        match (random.below(18), file) {
             (0..=3, _) | (_, None) => {
                 if let Some(path) = self.fresh(random) {
                     self.create(&path);
@@ -282,7 +286,7 @@ impl World<'_> {
             (8..=9, Some(file)) => self.open(&file, true),
             (10, Some(file)) => {
                 let given = Self::given(random, &file);
-                fs::set_permissions(given, PermissionsExt::from_mode(0o640)).unwrap();
+                fs::set_permissions(given, PermissionsExt::from_mode(0o400)).unwrap();
                 self.expect("chmod", &file, None, self.lists.watched(&file, true));
             }
             (11, Some(file)) => {
@@ -311,6 +315,14 @@ impl World<'_> {
                 self.open(&new, random.below(2) == 0);
             }
             (14, _) => self.move_directory(random),
+            (15..=16, Some(file)) => {
+                let (given, writes) = (Self::given(random, &file), random.below(2) == 0);
+                effective_user(65_534);
+                let refused = OpenOptions::new().read(!writes).write(writes).open(given);
+                effective_user(0);
+                assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EACCES));
+                self.expect("open", &file, None, self.lists.watched(&file, writes));
+            }
             (_, Some(file)) => {
                 let link = file.with_file_name(format!("{}.ln", random.below(1 << 30)));
                 std::os::unix::fs::symlink(&file, &link).unwrap();
@@ -353,6 +365,12 @@ impl World<'_> {
 
 fn path(event: &Value, key: &str) -> Option<PathBuf> {
     event.pointer(key).map(|value| PathBuf::from(value.as_str().unwrap()))
+}
+
+/// Changes who this thread, and it alone, is to file systems.
+fn effective_user(id: i64) {
+    // SAFETY: takes numbers.
+    assert_eq!(unsafe { libc::syscall(libc::SYS_setresuid, -1i64, id, -1i64) }, 0);
 }
 
 /// Compares what was reported with what was wanted, in order.

@@ -1,0 +1,185 @@
+//! What can be done, and the words for it: one table for decoding,
+//! configuration, documentation and sinks.
+
+/// What was done: `event.action`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    /// A new program image (`execve`, `execveat`).
+    Exec,
+    /// A new process; threads are not reported.
+    Fork,
+    /// The last thread of a process ended.
+    Exit,
+    /// A watched file was opened, or its opening was refused.
+    Open,
+    /// A watched name was created (open with `O_CREAT`, `creat`).
+    Create,
+    /// A watched name was removed (`unlink`, `rmdir`).
+    Delete,
+    /// A watched name was renamed, or something was renamed to one.
+    Rename,
+    /// A hard link was made to or under a watched name.
+    Link,
+    /// A symbolic link was made to or under a watched name.
+    Symlink,
+    /// Mode of a watched file changed.
+    Chmod,
+    /// Owner or group of a watched file changed.
+    Chown,
+    /// Length of a watched file changed (`truncate`, `ftruncate`).
+    Truncate,
+    /// A device node for a watched device, or a node under a watched name.
+    Mknod,
+    /// Events were lost: how many, which kind, why.
+    Loss,
+    /// The daemon began to watch.
+    Start,
+    /// The daemon stopped watching.
+    Stop,
+}
+
+/// One row per action: all that documentation, decoding, configuration and
+/// sinks need to know of it.
+pub struct ActionFacts {
+    /// The action itself; the table is in the order of the enum.
+    pub action: Action,
+    /// `event.action`, and the word used in the configuration.
+    pub name: &'static str,
+    /// `event.kind`: `event`, `alert`, `state` or `metric`.
+    pub kind: &'static str,
+    /// `event.category`.
+    pub category: &'static [&'static str],
+    /// `event.type`.
+    pub types: &'static [&'static str],
+    /// `bee.sensor`: the family that reports it.
+    pub sensor: &'static str,
+    /// One sentence for `docs/events.md`.
+    pub meaning: &'static str,
+}
+
+/// Every action with its ECS words.
+pub const ACTIONS: &[ActionFacts] = &[
+    facts(Action::Exec, "exec", "event", &["process"], &["start"], "process", "a process executed a program"),
+    facts(Action::Fork, "fork", "event", &["process"], &["start"], "process", "a process was created"),
+    facts(Action::Exit, "exit", "event", &["process"], &["end"], "process", "a process ended"),
+    facts(
+        Action::Open,
+        "open",
+        "alert",
+        &["file"],
+        &["access"],
+        "file",
+        "a watched file was opened, or an attempt was refused",
+    ),
+    facts(
+        Action::Create,
+        "create",
+        "alert",
+        &["file"],
+        &["creation"],
+        "file",
+        "a file with a watched name was created",
+    ),
+    facts(Action::Delete, "delete", "alert", &["file"], &["deletion"], "file", "a watched name was removed"),
+    facts(
+        Action::Rename,
+        "rename",
+        "alert",
+        &["file"],
+        &["change"],
+        "file",
+        "a watched name was renamed, or replaced by a rename",
+    ),
+    facts(
+        Action::Link,
+        "link",
+        "alert",
+        &["file"],
+        &["creation"],
+        "file",
+        "a hard link to or under a watched name was made",
+    ),
+    facts(
+        Action::Symlink,
+        "symlink",
+        "alert",
+        &["file"],
+        &["creation"],
+        "file",
+        "a symbolic link to or under a watched name was made",
+    ),
+    facts(
+        Action::Chmod,
+        "chmod",
+        "alert",
+        &["file"],
+        &["change"],
+        "file",
+        "the mode of a watched file was changed",
+    ),
+    facts(
+        Action::Chown,
+        "chown",
+        "alert",
+        &["file"],
+        &["change"],
+        "file",
+        "the owner of a watched file was changed",
+    ),
+    facts(
+        Action::Truncate,
+        "truncate",
+        "alert",
+        &["file"],
+        &["change"],
+        "file",
+        "the length of a watched file was changed",
+    ),
+    facts(
+        Action::Mknod,
+        "mknod",
+        "alert",
+        &["file"],
+        &["creation"],
+        "file",
+        "a device node for a watched device was made",
+    ),
+    facts(
+        Action::Loss,
+        "loss",
+        "metric",
+        &["host"],
+        &["error"],
+        "bee-traced",
+        "events were lost; says how many, of which kind and why",
+    ),
+    facts(Action::Start, "start", "state", &["host"], &["start"], "bee-traced", "the daemon began to watch"),
+    facts(Action::Stop, "stop", "state", &["host"], &["end"], "bee-traced", "the daemon stopped watching"),
+];
+
+const fn facts(
+    action: Action,
+    name: &'static str,
+    kind: &'static str,
+    category: &'static [&'static str],
+    types: &'static [&'static str],
+    sensor: &'static str,
+    meaning: &'static str,
+) -> ActionFacts {
+    ActionFacts { action, name, kind, category, types, sensor, meaning }
+}
+
+impl Action {
+    /// The row of this action.
+    pub fn facts(self) -> &'static ActionFacts {
+        &ACTIONS[self as usize]
+    }
+    /// `event.action`.
+    pub fn name(self) -> &'static str {
+        self.facts().name
+    }
+    /// The action called `name`, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        ACTIONS.iter().find(|facts| facts.name == name).map(|facts| facts.action)
+    }
+}
