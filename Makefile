@@ -6,10 +6,12 @@ SHELL       := /bin/bash
 
 CARGO ?= cargo
 SECS  ?= 300
+KERNEL ?= debian-6.1-amd64
+TEST   ?= smoke.sh
 SUDO  := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build lint test test-unit test-root test-all coverage fuzz bench clean
+.PHONY: help setup run build lint test test-unit test-root test-all test-vm test-vm-all coverage fuzz bench clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
@@ -44,6 +46,12 @@ test-all:        ## `test`, and the slow root tests (100 load rounds)
 	@scripts/setup.sh
 	@$(MAKE) --no-print-directory lint
 	@scripts/test.sh unit root slow
+
+test-vm:         ## tests in a virtual machine with another kernel (KERNEL=debian-6.1-amd64 TEST=smoke.sh)
+	@scripts/vm.sh $(KERNEL) $(TEST)
+
+test-vm-all:     ## the same with every kernel of tests/vm/kernels.toml
+	@scripts/vm.sh --all $(TEST)
 
 coverage:        ## lines and branches per module, the daemon's own runs included
 	@scripts/setup.sh

@@ -2,6 +2,7 @@
 # Boots a kernel of tests/vm/kernels.toml in QEMU and runs a test in it:
 #
 #   scripts/vm.sh KERNEL [TEST]     TEST: a file of tests/vm/ (smoke.sh)
+#   scripts/vm.sh --all [TEST]
 #   scripts/vm.sh --list
 #
 # Exit status: the test's own; 99 when the machine never reported. What it wrote,
@@ -61,7 +62,7 @@ apt_suite() { # SUITE
 # The newest kernel that matches, unpacked to $cache/kernel/NAME; `release` there
 # has its name and SHA256SUMS what is booted. Taken once: remove the folder for a newer one.
 fetch_kernel() { # NAME
-  local dir=$cache/kernel/$1 suite packages release part first work
+  local dir=$cache/kernel/$1 work=$scratch/kernel suite packages release part first
   if [ -e "$dir/SHA256SUMS" ]; then
     (cd "$dir" && sha256sum --quiet -c SHA256SUMS) || die "$dir has changed; remove it"
     return
@@ -73,7 +74,7 @@ fetch_kernel() { # NAME
   release=$(apt "$suite" apt-cache pkgnames "$first-" | sed "s/^$first-//" | grep -Ex -- "$(field "$1" release)" | sort -V | tail -n1) ||
     die "$suite has no $first-$(field "$1" release)"
   say "$1: fetching $release from $suite"
-  work=$(mktemp -d -p "$cache")
+  mkdir "$work"
   # apt checks each package against the signed index.
   for part in $packages; do
     (cd "$work" && apt "$suite" apt-get download "$part-$release" 2>/dev/null) || die "cannot download $part-$release"
@@ -88,7 +89,6 @@ fetch_kernel() { # NAME
   mkdir -p "$cache/kernel"
   rm -rf "$dir"
   mv "$work/kernel" "$dir"
-  rm -rf "$work"
 }
 
 # busybox, our init, and the modules that reach the root file system, in the order
@@ -125,37 +125,40 @@ pack() { (cd "$1" && find . -print0 | cpio --quiet -0 -o -H newc --owner 0:0 | z
 
 # One root file system for all kernels; a machine's writes to it are thrown away.
 root_image() {
-  local image=$cache/root-$root_suite.ext4 tree unit
+  local image=$cache/root-$root_suite.ext4 tree=$scratch/root
   if [ -e "$image.sha256" ]; then
     (cd "$cache" && sha256sum --quiet -c "$image.sha256") || die "$image has changed; remove it"
     return
   fi
   say 'making the root file system, some minutes'
-  tree=$(mktemp -d -p "$cache")
   as_root mmdebstrap --quiet --variant=minbase --include="$root_packages" \
     --aptopt='Apt::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-    "$root_suite" "$tree/root" "$mirror/debian"
-  as_root tests/vm/root-files.sh "$tree/root"
-  as_root env PATH="$PATH:/sbin" mke2fs -q -t ext4 -L root -d "$tree/root" "$image" 1G
-  as_root rm -rf "$tree"
+    "$root_suite" "$tree" "$mirror/debian"
+  as_root tests/vm/root-files.sh "$tree"
+  as_root env PATH="$PATH:/sbin" mke2fs -q -t ext4 -L root -d "$tree" "$image" 1G
   as_root chmod a+r "$image"
   (cd "$cache" && sha256sum "${image##*/}" | as_root tee "$image.sha256" >/dev/null)
 }
 
 boot() { # NAME TEST
   local name=$1 test=$2 kernel=$cache/kernel/$1 out=$PWD/target/vm/$1 work code
+  [ -e "tests/vm/$test" ] || die "no test tests/vm/$test"
   [ -n "$(field "$name" suite)" ] || die "no kernel $name in $table"
   mkdir -p "$cache"
+  # One machine at a time: the cache has one owner, and two emulators starve each other.
+  exec 9>"$cache/lock"
+  flock 9
+  scratch=$(mktemp -d -p "$cache")
+  # What mmdebstrap made belongs to root.
+  trap 'rm -rf "$scratch" 2>/dev/null || as_root rm -rf "$scratch"' EXIT
   tools
   root_image
   fetch_kernel "$name"
 
   rm -rf "$out"
   mkdir -p "$out"
-  work=$(mktemp -d)
-  # shellcheck disable=SC2064 # the folder of this call
-  trap "rm -rf '$work'" EXIT
+  work=$scratch
   mkdir -p "$work/tree/overlay/vm" "$work/tree/overlay/etc/systemd/system/multi-user.target.wants"
   cp tests/vm/vm-test.service "$work/tree/overlay/etc/systemd/system/"
   ln -s ../vm-test.service "$work/tree/overlay/etc/systemd/system/multi-user.target.wants/"
@@ -167,7 +170,7 @@ boot() { # NAME TEST
   { cat "$kernel/initramfs"; pack "$work/tree"; } >"$work/initrd"
   truncate -s 64M "$work/out"
 
-  local begin=$SECONDS limit=${VM_TIMEOUT:-300}
+  local begin=$SECONDS limit=${VM_TIMEOUT:-600}
   nice -n 5 timeout -k 5 "$limit" qemu-system-x86_64 -M q35 -cpu max -accel "$accel" \
     -smp "$(field "$name" smp)" -m "${VM_MEMORY:-1024}" -kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
     -append "console=ttyS0 loglevel=4 panic=-1 softlockup_panic=1 systemd.show_status=no $(field "$name" cmdline)" \
@@ -208,8 +211,17 @@ build() {
   make --no-print-directory -s -C tests/triggers OUT="$PWD/target/triggers"
 }
 
+every() { # TEST
+  local name failed=()
+  for name in $(names); do scripts/vm.sh "$name" "$1" || failed+=("$name"); done
+  [ "${#failed[@]}" -eq 0 ] || { say "failed: ${failed[*]}"; return 1; }
+}
+
+names() { sed -n 's/^\[\(.*\)\]$/\1/p' "$table"; }
+
 case ${1:-} in
-  --list) sed -n 's/^\[\(.*\)\]$/\1/p' "$table" ;;
-  ''|-*) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 64 ;;
+  --list) names ;;
+  --all) every "${2:-smoke.sh}" ;;
+  ''|-*) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 64 ;;
   *) build; boot "$1" "${2:-smoke.sh}" ;;
 esac

@@ -1,0 +1,7 @@
+#!/bin/bash
+# The end-to-end tests of this machine, as `make test-root` runs them.
+cd /vm/project || exit 1
+status=0
+/vm/privilege_root --test-threads=1 || status=1
+/vm/e2e --test-threads=1 "$@" || status=1
+exit "$status"
