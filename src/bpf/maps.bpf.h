@@ -73,7 +73,28 @@ struct bee_given {
 	__u64 flags;
 };
 
+/* A walk under way: see path.bpf.h. */
+struct bee_walk_state {
+	__u64 dentry;
+	__u64 mount;
+	__u32 at;
+	__u32 mask;
+	__u32 role;
+	__u32 result;
+};
+
+/* The way through an environment: see process.bpf.c. */
+struct bee_env_state {
+	__u64 begin;
+	__u64 end;
+	__u64 address;
+	__u32 at;
+	__u32 reserved;
+};
+
 struct bee_scratch {
+	struct bee_walk_state walk;
+	struct bee_env_state env;
 	struct bee_given given[2];
 	__u8 fixed[BEE_FIXED_MAX];
 	__u8 tail[BEE_TAIL_SIZE];

@@ -43,78 +43,97 @@ __noinline __u32 bee_test_component(__u32 offset, __u32 length, __u32 role)
 	}
 }
 
+/* How a step of a walk ended. */
+#define BEE_STEP_ON   0u /* one component or one mount point further */
+#define BEE_STEP_TOP  1u /* at the root */
+#define BEE_STEP_STOP 2u /* something could not be read, or there is no more room */
+
+/*
+ * One step up: a component is written and tested, or a mount point crossed. The
+ * walk's state lies in the scratch buffer, so that the verifier proves this once
+ * and not for each turn of the loop.
+ */
+__noinline __u32 bee_walk_step(__u32 first)
+{
+	struct bee_scratch *buffer = bee_scratch();
+	struct bee_walk_state *walk;
+	struct dentry *dentry, *parent;
+	struct mount *mount, *above;
+	__u32 here, tested;
+	long size;
+
+	if (!buffer)
+		return BEE_STEP_STOP;
+	walk = &buffer->walk;
+	dentry = (struct dentry *)walk->dentry;
+	mount = (struct mount *)walk->mount;
+	here = walk->at & BEE_TAIL_MASK;
+
+	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
+		above = BPF_CORE_READ(mount, mnt_parent);
+		if (above == mount || !above)
+			return BEE_STEP_TOP;
+		walk->dentry = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
+		walk->mount = (__u64)above;
+		return BEE_STEP_ON;
+	}
+	parent = BPF_CORE_READ(dentry, d_parent);
+	if (parent == dentry || !parent) {
+		/* The root of a file system this mount does not reach: opened by handle, or
+		 * unmounted under its user. A memfd is such a root, and has only a name. */
+		walk->result |= BEE_WALK_UNRESOLVED;
+		if (!first)
+			return BEE_STEP_TOP;
+	}
+	size = bpf_probe_read_kernel_str(&buffer->tail[here], 256,
+					 BPF_CORE_READ(dentry, d_name.name));
+	if (size <= 0 || size > 256) {
+		walk->result |= BEE_WALK_UNRESOLVED;
+		return BEE_STEP_STOP;
+	}
+	walk->at = here + size;
+	if (parent == dentry || !parent)
+		return BEE_STEP_TOP;
+	tested = bee_test_component(here, size - 1, walk->role);
+	walk->mask |= tested & 0xf;
+	walk->role = tested >> BEE_NEXT_ROLE;
+	walk->dentry = (__u64)parent;
+	return BEE_STEP_ON;
+}
+
 /*
  * Walks up from `dentry` on mount `vfsmount`, writing to the scratch tail from
  * `offset`. Mount points are followed by struct mount, which holds vfsmount.
  */
-__noinline __u32 bee_walk(__u64 dentry_address, __u64 vfsmount, __u32 offset, __u32 role)
+__noinline __u32 bee_walk(__u64 dentry, __u64 vfsmount, __u32 offset, __u32 role)
 {
-	struct dentry *dentry = (struct dentry *)dentry_address;
-	struct mount *mount = (void *)(vfsmount - bpf_core_field_offset(struct mount, mnt));
-	struct dentry *mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
 	struct bee_scratch *buffer = bee_scratch();
-	struct bee_state *shared = bee_state();
-	__u32 start = offset & BEE_TAIL_MASK, at, mask, result = 0;
-	bool whole = false;
+	__u32 step = BEE_STEP_ON, start = offset & BEE_TAIL_MASK;
+	struct bee_walk_state *walk;
 
-	if (!buffer || !shared)
+	if (!buffer)
 		return BEE_WALK_UNRESOLVED;
-	at = bee_unknown(shared, start);
-	mask = bee_unknown(shared, 0);
+	walk = &buffer->walk;
+	walk->dentry = dentry;
+	walk->mount = vfsmount - bpf_core_field_offset(struct mount, mnt);
+	walk->at = start;
+	walk->mask = 0;
+	walk->role = role;
+	walk->result = 0;
 	for (int i = 0; i < BEE_DEPTH_MAX; i++) {
-		if (dentry == mount_root) {
-			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
-
-			if (above == mount || !above) {
-				whole = true;
-				break;
-			}
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mount = above;
-			mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
-			continue;
-		}
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-
-		if (parent == dentry || !parent) {
-			/* The root of a file system this mount does not reach: opened
-			 * by handle, or unmounted under its user. */
-			result |= BEE_WALK_UNRESOLVED;
-			whole = true;
-			/* Such a file's own name is all there is: a memfd's. */
-			if (i == 0) {
-				long only = bpf_probe_read_kernel_str(
-					&buffer->tail[start], 256,
-					BPF_CORE_READ(dentry, d_name.name));
-				at = start + (only > 0 ? only : 0);
-			}
+		if (walk->at - start > BEE_PART_MAX - 256)
 			break;
-		}
-		if (at - start > BEE_PART_MAX - 256)
+		step = bee_walk_step(i == 0);
+		if (step != BEE_STEP_ON)
 			break;
-
-		const unsigned char *name = BPF_CORE_READ(dentry, d_name.name);
-		__u32 here = at & BEE_TAIL_MASK;
-		long size = bpf_probe_read_kernel_str(&buffer->tail[here], 256, name);
-
-		if (size <= 0 || size > 256) {
-			result |= BEE_WALK_UNRESOLVED;
-			break;
-		}
-		__u32 tested = bee_test_component(here, size - 1, role);
-
-		mask = bee_unknown(shared, mask | (tested & 0xf));
-		role = tested >> BEE_NEXT_ROLE;
-		at = bee_unknown(shared, here + size);
-		dentry = parent;
 	}
-	if (!whole) {
-		result |= BEE_WALK_TRUNCATED;
+	if (step != BEE_STEP_TOP) {
+		walk->result |= BEE_WALK_TRUNCATED;
 		/* Rules above the cut are not tested: let user space look. */
 		if (role <= BEE_WALK_ANCESTOR)
-			mask |= BEE_WATCH_ANY | BEE_WATCH_WRITE;
+			walk->mask |= BEE_WATCH_ANY | BEE_WATCH_WRITE;
 	}
-	return result | (mask & 0xf) << 13 | ((at - start) & 0x1fff);
+	return walk->result | (walk->mask & 0xf) << 13 | ((walk->at - start) & 0x1fff);
 }
 
 static __always_inline __u64 bee_walk_flags(__u32 walk)

@@ -45,50 +45,72 @@ __noinline __u32 bee_env_name_length(__u32 offset)
 #define BEE_ENV_CUT    0x10000u
 #define BEE_ENV_FAILED 0x20000u
 
+/* How a step through the environment ended. */
+#define BEE_ENV_ON  0u
+#define BEE_ENV_END 1u
+
 /*
- * Writes the names of the environment's variables to the tail at `offset`. A
- * variable is read to room behind the names, measured, and only its name is
- * moved; what user space gets holds no value.
+ * One variable: it is read to room behind the names, measured, and only its name
+ * is moved; what user space gets holds no value. One step is proven once by the
+ * verifier, not for each turn of the loop.
  */
+__noinline __u32 bee_env_step(void)
+{
+	struct bee_scratch *buffer = bee_scratch();
+	struct bee_env_state *env;
+	__u32 at, room, length;
+	long size;
+
+	if (!buffer)
+		return BEE_ENV_FAILED;
+	env = &buffer->env;
+	at = env->at & BEE_TAIL_MASK;
+	room = (at + BEE_ENV_NAME + 8) & BEE_TAIL_MASK;
+	if (env->address >= env->end || env->address - env->begin >= BEE_ENV_SCANNED)
+		return BEE_ENV_END;
+	size = bpf_probe_read_user_str(&buffer->tail[room], BEE_PART_MAX, (void *)env->address);
+	if (size <= 0)
+		return BEE_ENV_FAILED;
+	/* Longer than the room: its rest would look like the next name. What is left of
+	 * the environment is not searched; no byte of a value leaves. */
+	if (size >= BEE_PART_MAX)
+		return BEE_ENV_CUT;
+	length = bee_env_name_length(room);
+	if (length > BEE_ENV_NAME)
+		length = BEE_ENV_NAME;
+	bpf_probe_read_kernel(&buffer->tail[at], length, &buffer->tail[room]);
+	buffer->tail[(at + length) & BEE_TAIL_MASK] = 0;
+	env->at = at + length + 1;
+	env->address += size;
+	return BEE_ENV_ON;
+}
+
+/* Writes the names of the environment's variables to the tail at `offset`. */
 __noinline __u32 bee_env_names(__u64 begin, __u64 end, __u32 offset)
 {
 	struct bee_scratch *buffer = bee_scratch();
-	struct bee_state *shared = bee_state();
-	__u32 start = offset & BEE_TAIL_MASK, at, result = 0;
-	__u64 address;
+	__u32 start = offset & BEE_TAIL_MASK, step = BEE_ENV_CUT;
+	struct bee_env_state *env;
 
-	if (!buffer || !shared)
+	if (!buffer)
 		return BEE_ENV_FAILED;
-	at = bee_unknown(shared, start);
-	address = bee_unknown(shared, begin);
-	if (end - begin > BEE_ENV_SCANNED)
-		result |= BEE_ENV_CUT;
+	env = &buffer->env;
+	env->begin = begin;
+	env->end = end;
+	env->address = begin;
+	env->at = start;
 	for (int i = 0; i < BEE_ENV_COUNT; i++) {
-		__u32 room = (at + BEE_ENV_NAME + 8) & BEE_TAIL_MASK;
-		__u32 length;
-		long size;
-
-		if (address >= end || address - begin >= BEE_ENV_SCANNED)
-			return result | (at - start);
-		if (at - start > BEE_ENV_NAMES - BEE_ENV_NAME - 1)
+		step = BEE_ENV_CUT;
+		if (env->at - start > BEE_ENV_NAMES - BEE_ENV_NAME - 1)
 			break;
-		size = bpf_probe_read_user_str(&buffer->tail[room], BEE_PART_MAX, (void *)address);
-		if (size <= 0)
-			return result | BEE_ENV_FAILED | (at - start);
-		/* Longer than the room: its rest would look like the next name. What is
-		 * left of the environment is not searched; no byte of a value leaves. */
-		if (size >= BEE_PART_MAX)
+		step = bee_env_step();
+		if (step != BEE_ENV_ON)
 			break;
-		length = bee_env_name_length(room);
-		if (length > BEE_ENV_NAME)
-			length = BEE_ENV_NAME;
-		bpf_probe_read_kernel(&buffer->tail[at & BEE_TAIL_MASK], length,
-				      &buffer->tail[room]);
-		buffer->tail[(at + length) & BEE_TAIL_MASK] = 0;
-		at = bee_unknown(shared, at + length + 1);
-		address = bee_unknown(shared, address + size);
+		step = BEE_ENV_CUT;
 	}
-	return result | BEE_ENV_CUT | (at - start);
+	if (step == BEE_ENV_END)
+		step = end - begin > BEE_ENV_SCANNED ? BEE_ENV_CUT : 0;
+	return step | ((env->at - start) & 0xfff);
 }
 
 static __always_inline __u64 bee_image_flags(struct inode *inode, struct dentry *dentry)
