@@ -186,9 +186,32 @@ static __always_inline int bee_taught(const struct bee_act *act, struct file *fi
 	return 0;
 }
 
-/* An act on an open descriptor: an open that succeeded, fchmod, fchown, ftruncate. */
-static __always_inline int bee_on_descriptor(const struct bee_act *act, __u32 descriptor)
+/* The act a program packed into numbers for a global function. */
+#define BEE_WHAT(index, compat, hook) ((__u32)(index) | (__u32)(compat) << 8 | (__u32)(hook) << 16)
+
+static __always_inline void bee_unpack(struct bee_act *act, __u64 regs, __u32 what, long result)
 {
+	act->set = bee_settings();
+	act->task = (void *)bpf_get_current_task();
+	act->regs = (void *)regs;
+	act->index = what;
+	act->compat = what >> 8 & 1;
+	act->hook = what >> 16;
+	act->result = result;
+	act->call = &bee_calls[act->index & (CALL_ROOM - 1)];
+}
+
+/* An act on an open descriptor: an open that succeeded, fchmod, fchown, ftruncate. */
+__noinline int bee_on_descriptor(__u64 regs, __u32 what, __s64 result)
+{
+	struct bee_act unpacked, *act = &unpacked;
+	__u32 descriptor;
+
+	bee_unpack(act, regs, what, result);
+	if (!act->set)
+		return 0;
+	descriptor = act->call->kind == BEE_KIND_OPEN ? (__u32)result
+						      : (__u32)bee_arg(act, act->call->descriptor);
 	struct bee_settings *set = act->set;
 	struct file *file = bee_descriptor_file(act->task, descriptor);
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
@@ -336,8 +359,13 @@ static __always_inline __u32 bee_directory(const struct bee_act *act, __u8 argum
 }
 
 /* An act on one or two names, done or refused. */
-static __always_inline int bee_on_names(const struct bee_act *act)
+__noinline int bee_on_names(__u64 regs, __u32 what, __s64 result)
 {
+	struct bee_act unpacked, *act = &unpacked;
+
+	bee_unpack(act, regs, what, result);
+	if (!act->set)
+		return 0;
 	struct bee_settings *set = act->set;
 	struct bee_scratch *buffer = bee_scratch();
 	__u16 kind = act->call->kind;
@@ -426,10 +454,14 @@ static __always_inline int bee_on_names(const struct bee_act *act)
 	return 0;
 }
 
-static __always_inline int bee_sys_exit(struct pt_regs *regs, __u64 number, long result, __u16 hook)
+/* `address` is the context's first word: the registers. */
+static __always_inline int bee_sys_exit(void *address, __u64 number, long result, __u16 hook)
 {
-	struct bee_act act = {.regs = regs, .result = result, .hook = hook};
+	const struct bee_call *call;
 	__u8 native, compat, index;
+	__u64 regs = 0;
+	bool is_compat;
+	__u32 what;
 
 #if defined(__TARGET_ARCH_x86)
 	number &= ~0x40000000ull; /* x32 */
@@ -440,42 +472,35 @@ static __always_inline int bee_sys_exit(struct pt_regs *regs, __u64 number, long
 	compat = bee_compat_calls[number];
 	if (!(native | compat))
 		return 0;
-	act.task = (void *)bpf_get_current_task();
-	act.compat = bee_compat(act.task);
-	index = act.compat ? compat : native;
-	if (!index)
+	is_compat = bee_compat((void *)bpf_get_current_task());
+	index = is_compat ? compat : native;
+	if (!index || !bee_active(bee_settings()))
 		return 0;
-	act.set = bee_settings();
-	if (!bee_active(act.set))
-		return 0;
-	act.index = index;
-	act.call = &bee_calls[index & (CALL_ROOM - 1)];
-
-	if (act.call->kind == BEE_KIND_OPEN && result >= 0)
-		return bee_on_descriptor(&act, result);
+	call = &bee_calls[index & (CALL_ROOM - 1)];
 	/* Other failures changed nothing and showed nothing. */
 	if (result < 0 && result != -EACCES && result != -EPERM)
 		return 0;
-	if (act.call->descriptor != NO_ARG)
-		return bee_on_descriptor(&act, bee_arg(&act, act.call->descriptor));
-	if (act.call->name == NO_ARG) {
-		/* open_by_handle_at refused: the handle is not a name. Not lost: nothing was
-		 * opened. */
+	/* A number, not a typed pointer, is what a global function takes. */
+	bpf_probe_read_kernel(&regs, sizeof(regs), address);
+	what = BEE_WHAT(index, is_compat, hook);
+	if ((call->kind == BEE_KIND_OPEN && result >= 0) || call->descriptor != NO_ARG)
+		return bee_on_descriptor(regs, what, result);
+	/* open_by_handle_at refused: the handle is not a name, and nothing was opened. */
+	if (call->name == NO_ARG)
 		return 0;
-	}
-	return bee_on_names(&act);
+	return bee_on_names(regs, what, result);
 }
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(tp_btf__sys_exit, struct pt_regs *regs, long result)
 {
-	return bee_sys_exit(regs, bee_syscall_number(regs), result, BEE_HOOK_TP_BTF_SYS_EXIT);
+	return bee_sys_exit(ctx, bee_syscall_number(regs), result, BEE_HOOK_TP_BTF_SYS_EXIT);
 }
 
 SEC("raw_tp/sys_exit")
 int BPF_PROG(raw_tp__sys_exit, struct pt_regs *regs, long result)
 {
-	return bee_sys_exit(regs, bee_syscall_number_core(regs), result, BEE_HOOK_RAW_TP_SYS_EXIT);
+	return bee_sys_exit(ctx, bee_syscall_number_core(regs), result, BEE_HOOK_RAW_TP_SYS_EXIT);
 }
 
 char LICENSE[] SEC("license") = "GPL";

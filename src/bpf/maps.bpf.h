@@ -92,7 +92,15 @@ struct bee_env_state {
 	__u32 reserved;
 };
 
+/* Prefixes and suffixes of a name: see names.bpf.h. */
+struct bee_affix_state {
+	__u64 hash;
+	__u32 mask;
+	__u32 reserved;
+};
+
 struct bee_scratch {
+	struct bee_affix_state affix;
 	struct bee_walk_state walk;
 	struct bee_env_state env;
 	struct bee_given given[2];

@@ -25,7 +25,7 @@ struct {
 } rules SEC(".maps");
 
 /* The mask of the rule of this kind over these bytes; 0: there is none. */
-__noinline __u32 bee_rule(__u32 rule, __u32 length, __u64 hash)
+static __always_inline __u32 bee_rule(__u32 rule, __u32 length, __u64 hash)
 {
 	struct bee_settings *set = bee_settings();
 	struct bee_rule_key key = {.hash = hash, .rule = rule, .length = length};
@@ -56,40 +56,49 @@ __noinline __u64 bee_hash(__u32 offset, __u32 length)
 	return hash;
 }
 
+/*
+ * One byte more of a prefix (from the first on) or of a suffix (from the last on);
+ * where a rule has that length it is looked up. State lies in the scratch buffer.
+ */
+__noinline int bee_affix_step(__u32 offset, __u32 length, __u32 i, __u32 rule)
+{
+	struct bee_scratch *buffer = bee_scratch();
+	struct bee_settings *set = bee_settings();
+	__u32 at, lengths;
+
+	if (!buffer || !set || i >= length || i >= BEE_AFFIX_MAX)
+		return 1;
+	at = rule == BEE_RULE_PREFIX ? offset + i : offset + length - 1 - i;
+	lengths = rule == BEE_RULE_PREFIX ? set->prefix_lengths : set->suffix_lengths;
+	buffer->affix.hash =
+		(buffer->affix.hash ^ buffer->tail[at & BEE_TAIL_MASK]) * BEE_FNV_PRIME;
+	if (lengths >> (i + 1) & 1)
+		buffer->affix.mask |= bee_rule(rule, i + 1, buffer->affix.hash);
+	return 0;
+}
+
 /* Last component: exact name, prefixes, suffixes, anchors. */
 __noinline __u32 bee_test_leaf(__u32 offset, __u32 length)
 {
 	struct bee_scratch *buffer = bee_scratch();
-	struct bee_settings *set = bee_settings();
-	struct bee_state *shared = bee_state();
 	__u64 hash = bee_hash(offset, length);
-	__u32 mask;
 
-	if (!buffer || !set || !shared)
+	if (!buffer)
 		return 0;
-	mask = bee_rule(BEE_RULE_EXACT, 0, hash);
+	buffer->affix.mask = bee_rule(BEE_RULE_EXACT, 0, hash);
 	if (bee_rule(BEE_RULE_ANCHOR, 0, hash))
-		mask |= BEE_WATCH_ANCHOR;
-	mask = bee_unknown(shared, mask);
-
-	hash = bee_unknown(shared, BEE_FNV_BASIS);
+		buffer->affix.mask |= BEE_WATCH_ANCHOR;
+	buffer->affix.hash = BEE_FNV_BASIS;
 	for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
-		if (i >= length)
+		if (bee_affix_step(offset, length, i, BEE_RULE_PREFIX))
 			break;
-		hash = (hash ^ buffer->tail[(offset + i) & BEE_TAIL_MASK]) * BEE_FNV_PRIME;
-		if (set->prefix_lengths & (1u << (i + 1)))
-			mask = bee_unknown(shared, mask | bee_rule(BEE_RULE_PREFIX, i + 1, hash));
 	}
-	hash = bee_unknown(shared, BEE_FNV_BASIS);
+	buffer->affix.hash = BEE_FNV_BASIS;
 	for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
-		if (i >= length)
+		if (bee_affix_step(offset, length, i, BEE_RULE_SUFFIX))
 			break;
-		hash = (hash ^ buffer->tail[(offset + length - 1 - i) & BEE_TAIL_MASK]) *
-		       BEE_FNV_PRIME;
-		if (set->suffix_lengths & (1u << (i + 1)))
-			mask = bee_unknown(shared, mask | bee_rule(BEE_RULE_SUFFIX, i + 1, hash));
 	}
-	return mask;
+	return buffer->affix.mask;
 }
 
 /* A directory on the way to the last component; `direct`: the one it lies in. */

@@ -29,7 +29,7 @@
 
 /* Tests one component by its role. Returns the mask, and above it the role of the next. */
 #define BEE_NEXT_ROLE 8
-__noinline __u32 bee_test_component(__u32 offset, __u32 length, __u32 role)
+static __always_inline __u32 bee_test_component(__u32 offset, __u32 length, __u32 role)
 {
 	switch (role) {
 	case BEE_WALK_LEAF:
