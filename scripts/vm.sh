@@ -115,6 +115,9 @@ initramfs() { # TREE RELEASE OUT
       *) cp "$file" "$modules/$relative" ;;
     esac
   done
+  # `bee-trace check` reads the configuration where a Debian machine has it.
+  mkdir -p "$dir/overlay/boot"
+  cp "$(find "$tree/boot" "$tree/lib/modules/$release" -maxdepth 1 -name "config*" 2>/dev/null | head -n1)" "$dir/overlay/boot/config-$release"
   cp "$tree/lib/modules/$release"/modules.{builtin,builtin.modinfo,order} "$modules"
   PATH=$PATH:/sbin depmod -b "$dir" "$release"
   cp tests/vm/init "$dir/init"
