@@ -202,7 +202,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
         wire::KIND_CGROUP => {
             let group: &bee_cgroup = fixed(bytes)?;
             let mut tail = Tail::new::<bee_cgroup>(bytes)?;
-            let path = tail.string(group.path_length)?;
+            let path = tail.take(group.path_length)?;
+            let path = path.split(|byte| *byte == 0).next().unwrap_or(path);
             tail.end()?;
             Body::Cgroup { id: group.id, removed: group.removed != 0, path }
         }

@@ -76,31 +76,22 @@ static __always_inline struct bee_header *bee_record(struct bee_scratch *buffer,
 	return (void *)(buffer->fixed + (offset & (BEE_FIXED_MAX - 1)));
 }
 
-/*
- * Begins a record of `fixed` bytes: all zero but the header, which has the facts
- * about the task at `address`; 0: the current one. Global, like all that is used
- * more than once: see names.bpf.h.
- */
-__noinline int bee_begin(__u64 address, __u32 kind, __u32 hook, __u32 fixed)
+/* The facts about `task` that every record carries. */
+static __always_inline void bee_fill(struct bee_header *header, struct task_struct *task,
+				     __u16 kind, __u16 hook)
 {
-	struct task_struct *task = (void *)(address ? address : bpf_get_current_task());
-	struct bee_scratch *buffer = bee_scratch();
-	struct bee_header *header;
-	const struct cred *cred;
+	const struct cred *cred = BPF_CORE_READ(task, cred);
 
-	if (!buffer || fixed < sizeof(*header) || fixed > BEE_FIXED_MAX)
-		return 0;
-	__builtin_memset(buffer->fixed, 0, sizeof(buffer->fixed));
-	header = bee_record(buffer, fixed);
-	cred = BPF_CORE_READ(task, cred);
 	header->version = BEE_WIRE_VERSION;
 	header->kind = kind;
 	header->time = bpf_ktime_get_boot_ns();
 	header->start = BPF_CORE_READ(task, group_leader, start_boottime);
 	header->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 	header->exec_id = BPF_CORE_READ(task, group_leader, self_exec_id);
+	header->flags = 0;
 	header->hook = hook;
 	header->generation = bee_generation;
+	header->result = 0;
 	header->tgid = BPF_CORE_READ(task, tgid);
 	header->tid = BPF_CORE_READ(task, pid);
 	header->ppid = BPF_CORE_READ(task, real_parent, tgid);
@@ -112,7 +103,22 @@ __noinline int bee_begin(__u64 address, __u32 kind, __u32 hook, __u32 fixed)
 	if (bpf_core_field_exists(task->loginuid))
 		header->login_uid = BPF_CORE_READ(task, loginuid.val);
 	header->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+	__builtin_memset(header->comm, 0, sizeof(header->comm));
 	BPF_CORE_READ_STR_INTO(&header->comm, task, comm);
+}
+
+/*
+ * Begins a record of `fixed` bytes about the current task in the scratch buffer: all
+ * zero but the header. Global, like all that is used more than once: see names.bpf.h.
+ */
+__noinline int bee_begin(__u32 kind, __u32 hook, __u32 fixed)
+{
+	struct bee_scratch *buffer = bee_scratch();
+
+	if (!buffer || fixed < sizeof(struct bee_header) || fixed > BEE_FIXED_MAX)
+		return 0;
+	__builtin_memset(buffer->fixed, 0, sizeof(buffer->fixed));
+	bee_fill(bee_record(buffer, fixed), (void *)bpf_get_current_task(), kind, hook);
 	return 0;
 }
 

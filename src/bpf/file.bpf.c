@@ -102,7 +102,7 @@ static __always_inline struct bee_file *bee_file_record(const struct bee_act *ac
 {
 	struct bee_file *record = bee_fixed(buffer, struct bee_file);
 
-	bee_begin(0, kind, act->hook, sizeof(*record));
+	bee_begin(kind, act->hook, sizeof(*record));
 	if (act->compat)
 		record->header.flags |= BEE_FLAG_COMPAT;
 	if (act->result < 0)
@@ -120,8 +120,12 @@ static __always_inline __u32 bee_decode_device(__u64 device)
 static __always_inline void bee_file_values(const struct bee_act *act, struct bee_file *record,
 					    __u16 kind)
 {
-	__u64 value = bee_arg(act, act->call->value);
-	__u64 value_2 = bee_arg(act, act->call->value_2);
+	__u64 value, value_2;
+
+	if (act->call->kind == BEE_KIND_OPEN)
+		return;
+	value = bee_arg(act, act->call->value);
+	value_2 = bee_arg(act, act->call->value_2);
 
 	switch (kind) {
 	case BEE_KIND_CHMOD:
@@ -457,10 +461,11 @@ __noinline int bee_on_names(__u64 regs, __u32 what, __s64 result)
 /* `address` is the context's first word: the registers. */
 static __always_inline int bee_sys_exit(void *address, __u64 number, long result, __u16 hook)
 {
+	const struct bee_settings *set;
 	const struct bee_call *call;
 	__u8 native, compat, index;
+	bool is_compat, opened;
 	__u64 regs = 0;
-	bool is_compat;
 	__u32 what;
 
 #if defined(__TARGET_ARCH_x86)
@@ -474,16 +479,20 @@ static __always_inline int bee_sys_exit(void *address, __u64 number, long result
 		return 0;
 	is_compat = bee_compat((void *)bpf_get_current_task());
 	index = is_compat ? compat : native;
-	if (!index || !bee_active(bee_settings()))
+	set = bee_settings();
+	if (!index || !bee_active(set))
 		return 0;
 	call = &bee_calls[index & (CALL_ROOM - 1)];
 	/* Other failures changed nothing and showed nothing. */
 	if (result < 0 && result != -EACCES && result != -EPERM)
 		return 0;
-	/* A number, not a typed pointer, is what a global function takes. */
-	bpf_probe_read_kernel(&regs, sizeof(regs), address);
 	what = BEE_WHAT(index, is_compat, hook);
-	if ((call->kind == BEE_KIND_OPEN && result >= 0) || call->descriptor != NO_ARG)
+	/* Of an open that succeeded only the scanner's has an argument of interest. */
+	opened = call->kind == BEE_KIND_OPEN && result >= 0;
+	if (!opened || bpf_get_current_pid_tgid() >> 32 == set->scanner_tgid)
+		/* A number, not a typed pointer, is what a global function takes. */
+		bpf_probe_read_kernel(&regs, sizeof(regs), address);
+	if (opened || call->descriptor != NO_ARG)
 		return bee_on_descriptor(regs, what, result);
 	/* open_by_handle_at refused: the handle is not a name, and nothing was opened. */
 	if (call->name == NO_ARG)

@@ -153,7 +153,7 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 		return 0;
 	}
 	record = bee_fixed(buffer, struct bee_exec);
-	bee_begin(0, BEE_KIND_EXEC, hook, sizeof(*record));
+	bee_begin(BEE_KIND_EXEC, hook, sizeof(*record));
 	image = BPF_CORE_READ(bprm, file);
 	inode = BPF_CORE_READ(image, f_inode);
 	mm = BPF_CORE_READ(task, mm);
@@ -208,20 +208,37 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 	return 0;
 }
 
-/* The record of a fork or an exit: a header and a status. */
-static __always_inline int bee_process(__u64 task, __u16 kind, __u16 hook, __u32 status)
-{
-	struct bee_scratch *buffer = bee_scratch();
-	struct bee_process *record;
+/* Of records whose length is known before, straight in the ring: the scratch buffer
+ * belongs to the exec program alone. */
+#define bee_reserve(kind, type)                                                \
+	({                                                                     \
+		type *reserved_ = bpf_ringbuf_reserve(&bulk, sizeof(type), 0); \
+		if (!reserved_)                                                \
+			bee_count(kind, BEE_CAUSE_RING_FULL);                  \
+		reserved_;                                                     \
+	})
 
-	if (!buffer) {
-		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
+static __always_inline void bee_commit(struct bee_header *header, __u32 kind, __u32 length)
+{
+	__u64 now = header->time;
+
+	header->length = length;
+	bpf_ringbuf_submit(header, bee_wakeup(&bulk, now, 1));
+	bee_count(kind, BEE_CAUSE_SUBMITTED);
+}
+
+/* The record of a fork or an exit: a header and a status. */
+static __always_inline int bee_process(struct task_struct *task, __u16 kind, __u16 hook,
+				       __u32 status)
+{
+	struct bee_process *record = bee_reserve(kind, struct bee_process);
+
+	if (!record)
 		return 0;
-	}
-	record = bee_fixed(buffer, struct bee_process);
-	bee_begin(task, kind, hook, sizeof(*record));
+	bee_fill(&record->header, task, kind, hook);
 	record->status = status;
-	bee_submit(sizeof(*record), 0, 0);
+	record->reserved = 0;
+	bee_commit(&record->header, kind, sizeof(*record));
 	return 0;
 }
 
@@ -229,8 +246,7 @@ static __always_inline int bee_fork(struct task_struct *child, __u16 hook)
 {
 	if (!bee_active(bee_settings()) || BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
 		return 0;
-	/* A number, not a typed pointer, is what a global function takes. */
-	return bee_process((__u64)BPF_CORE_READ(child, group_leader), BEE_KIND_FORK, hook, 0);
+	return bee_process(child, BEE_KIND_FORK, hook, 0);
 }
 
 static __always_inline int bee_exit(struct task_struct *task, __u16 hook)
@@ -243,38 +259,40 @@ static __always_inline int bee_exit(struct task_struct *task, __u16 hook)
 	status = BPF_CORE_READ(task, signal, group_exit_code);
 	if (!status)
 		status = BPF_CORE_READ(task, exit_code);
-	return bee_process(0, BEE_KIND_EXIT, hook, status);
+	return bee_process(task, BEE_KIND_EXIT, hook, status);
 }
+
+/* A cgroup's path is cut at this many bytes: it is a name to show, not to match. */
+#define BEE_CGROUP_PATH 512
+
+struct bee_cgroup_record {
+	struct bee_cgroup fixed;
+	char path[BEE_CGROUP_PATH];
+};
 
 static __always_inline int bee_cgroup(struct cgroup *group, const char *path, __u32 removed,
 				      __u16 hook)
 {
-	struct bee_settings *set = bee_settings();
-	struct bee_scratch *buffer;
-	struct bee_cgroup *record;
-	long size;
+	struct bee_cgroup_record *record;
 
-	if (!bee_active(set))
-		return 0;
-	buffer = bee_scratch();
-	if (!buffer) {
-		bee_count(BEE_KIND_CGROUP, BEE_CAUSE_NO_SCRATCH);
-		return 0;
-	}
 	/* Only the default hierarchy has the ids events carry. */
-	if (BPF_CORE_READ(group, root, hierarchy_id) != 0)
+	if (!bee_active(bee_settings()) || BPF_CORE_READ(group, root, hierarchy_id) != 0)
 		return 0;
-	record = bee_fixed(buffer, struct bee_cgroup);
-	bee_begin(0, BEE_KIND_CGROUP, hook, sizeof(*record));
-	record->id = BPF_CORE_READ(group, kn, id);
-	record->removed = removed;
-	size = bpf_probe_read_kernel_str(buffer->tail, BEE_PART_MAX, path);
-	if (size <= 0) {
+	record = bee_reserve(BEE_KIND_CGROUP, struct bee_cgroup_record);
+	if (!record)
+		return 0;
+	bee_fill(&record->fixed.header, (void *)bpf_get_current_task(), BEE_KIND_CGROUP, hook);
+	record->fixed.id = BPF_CORE_READ(group, kn, id);
+	record->fixed.removed = removed;
+	record->fixed.path_length = BEE_CGROUP_PATH;
+	record->fixed.reserved = 0;
+	__builtin_memset(record->path, 0, sizeof(record->path));
+	if (bpf_probe_read_kernel_str(record->path, sizeof(record->path), path) <= 0) {
+		bpf_ringbuf_discard(record, 0);
 		bee_count(BEE_KIND_CGROUP, BEE_CAUSE_UNREADABLE);
 		return 0;
 	}
-	record->path_length = size & 0x1fff;
-	bee_submit(sizeof(*record), record->path_length, 0);
+	bee_commit(&record->fixed.header, BEE_KIND_CGROUP, sizeof(*record));
 	return 0;
 }
 

@@ -153,7 +153,7 @@ struct bee_file {
 	__u32 reserved_2;
 };
 
-/* cgroup made (or removed). Tail: its path below the cgroup mount. */
+/* cgroup made (or removed). Tail: its path below the cgroup mount, filled up with NUL. */
 struct bee_cgroup {
 	struct bee_header header;
 	__u64 id;

@@ -18,6 +18,9 @@ pub(crate) type Prepare<'a> = &'a mut dyn FnMut(&mut OpenObject) -> Result<()>;
 pub(crate) type UseLoaded<'a> = &'a mut dyn FnMut(&Object) -> Result<()>;
 pub(crate) type Load = fn(Prepare<'_>, UseLoaded<'_>) -> Result<()>;
 
+/// The one map that is not shared.
+const SCRATCH: &str = "scratch";
+
 /// The maps all objects share.
 #[derive(Debug)]
 pub struct Maps {
@@ -37,6 +40,8 @@ impl Maps {
                 Some("alerts") => map.set_max_entries(ring_bytes(limits.alert_ring_kib))?,
                 Some("bulk") => map.set_max_entries(ring_bytes(limits.bulk_ring_kib))?,
                 Some("inodes") => map.set_max_entries(limits.inodes)?,
+                // Each object has its own: see maps.bpf.h.
+                Some(SCRATCH) => map.set_autocreate(false)?,
                 _ => {}
             }
         }
@@ -47,7 +52,7 @@ impl Maps {
         let mut maps = Vec::new();
         for map in skeleton.object().maps() {
             let name = map.name().to_string_lossy().into_owned();
-            if !name.contains('.') {
+            if !name.contains('.') && name != SCRATCH {
                 maps.push((name, MapHandle::try_from(&map)?));
             }
         }
