@@ -80,14 +80,15 @@ static __always_inline struct bee_header *bee_record(struct bee_scratch *buffer,
 static __always_inline void bee_fill(struct bee_header *header, struct task_struct *task,
 				     __u16 kind, __u16 hook)
 {
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	const struct cred *cred = BPF_CORE_READ(task, cred);
 
 	header->version = BEE_WIRE_VERSION;
 	header->kind = kind;
 	header->time = bpf_ktime_get_boot_ns();
-	header->start = BPF_CORE_READ(task, group_leader, start_boottime);
+	header->start = BPF_CORE_READ(leader, start_boottime);
 	header->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-	header->exec_id = BPF_CORE_READ(task, group_leader, self_exec_id);
+	header->exec_id = BPF_CORE_READ(leader, self_exec_id);
 	header->flags = 0;
 	header->hook = hook;
 	header->generation = bee_generation;

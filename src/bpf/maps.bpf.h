@@ -79,6 +79,7 @@ struct bee_given {
 struct bee_walk_state {
 	__u64 dentry;
 	__u64 mount;
+	__u64 mount_root;
 	__u32 at;
 	__u32 mask;
 	__u32 role;

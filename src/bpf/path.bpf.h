@@ -69,12 +69,13 @@ __noinline __u32 bee_walk_step(__u32 first)
 	mount = (struct mount *)walk->mount;
 	here = walk->at & BEE_TAIL_MASK;
 
-	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
+	if (walk->dentry == walk->mount_root) {
 		above = BPF_CORE_READ(mount, mnt_parent);
 		if (above == mount || !above)
 			return BEE_STEP_TOP;
 		walk->dentry = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
 		walk->mount = (__u64)above;
+		walk->mount_root = (__u64)BPF_CORE_READ(above, mnt.mnt_root);
 		return BEE_STEP_ON;
 	}
 	parent = BPF_CORE_READ(dentry, d_parent);
@@ -116,6 +117,7 @@ __noinline __u32 bee_walk(__u64 dentry, __u64 vfsmount, __u32 offset, __u32 role
 	walk = &buffer->walk;
 	walk->dentry = dentry;
 	walk->mount = vfsmount - bpf_core_field_offset(struct mount, mnt);
+	walk->mount_root = (__u64)BPF_CORE_READ((struct vfsmount *)vfsmount, mnt_root);
 	walk->at = start;
 	walk->mask = 0;
 	walk->role = role;
