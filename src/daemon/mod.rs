@@ -29,7 +29,7 @@ use crate::decide::Decide;
 use crate::decode;
 use crate::error::Result;
 use crate::event::{Action, Body, Event, Flags, Outcome, Severity};
-use crate::pipeline::{Errand, Pipeline};
+use crate::pipeline::{Errand, Fate, Pipeline};
 use crate::probe::loader::{Maps, Sensor};
 use crate::ring::Ring;
 use crate::scanner::Answer;
@@ -170,7 +170,11 @@ impl Daemon<'_> {
                     heads[index] = Some(record);
                 }
                 Ok(None) => {}
-                Err(error) => tracing::error!("{error}"),
+                Err(error) => {
+                    // How many records that were cannot be told; that some are gone is.
+                    self.pipeline.stages.add(0, Fate::Undecodable as usize, 1);
+                    tracing::error!("{error}");
+                }
             }
         }
         let Some((index, _)) = oldest else { return false };
