@@ -426,6 +426,8 @@ __noinline int bee_on_names(__u64 regs, __u32 what, __s64 result)
 			mask |= bee_device_mask(
 				set, bee_decode_device(bee_arg(act, act->call->value_2)), mode);
 	}
+	if (tgid == set->canary_tgid)
+		mask |= BEE_WATCH_ANY;
 	if (!mask)
 		return 0;
 	if (kind == BEE_KIND_OPEN) {
@@ -439,7 +441,8 @@ __noinline int bee_on_names(__u64 regs, __u32 what, __s64 result)
 	}
 	/* A watched name now leads to an inode that was never shown to us: names
 	 * count everywhere until the scanner has been there. */
-	moved = shared && act->result == 0 && (kind == BEE_KIND_RENAME || kind == BEE_KIND_LINK);
+	moved = shared && act->result == 0 && tgid != set->canary_tgid &&
+		(kind == BEE_KIND_RENAME || kind == BEE_KIND_LINK);
 	if (moved)
 		shared->names_everywhere = 1;
 	record = bee_file_record(act, buffer, kind);

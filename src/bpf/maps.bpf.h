@@ -55,6 +55,44 @@ struct {
 	__type(value, struct bee_bucket);
 } buckets SEC(".maps");
 
+/* What watch/ compiled; key.policy says for which configuration. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct bee_rule_key);
+	__type(value, __u32);
+} rules SEC(".maps");
+
+/* Watched files: a byte for each hash in front of the table, see inodes.bpf.h. */
+#define BEE_FILTER_SIZE 32768 /* bytes, one per slot: setting a byte needs no atomic */
+
+struct bee_filter {
+	__u8 slot[BEE_FILTER_SIZE];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bee_filter);
+} filter SEC(".maps");
+
+/* Size set by the loader from limits.inodes. Preallocated: it is filled from
+ * tracing programs, where allocating is not safe before 6.1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct bee_inode_key);
+	__type(value, struct bee_inode_value);
+} inodes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, struct bee_device_key);
+	__type(value, __u32);
+} devices SEC(".maps");
+
 /* A record is built here before it is copied to a ring: the length of a path is
  * only known at its end, and bpf_ringbuf_reserve wants a constant. Every object has
  * its own, and one program in it: where programs can be preempted (7.x) two on one

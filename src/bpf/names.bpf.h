@@ -16,14 +16,6 @@
 #define BEE_FNV_BASIS	0xcbf29ce484222325ull
 #define BEE_FNV_PRIME	0x100000001b3ull
 
-/* What watch/ compiled; key.policy says for which configuration. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
-	__type(key, struct bee_rule_key);
-	__type(value, __u32);
-} rules SEC(".maps");
-
 /* The mask of the rule of this kind over these bytes; 0: there is none. */
 static __always_inline __u32 bee_rule(__u32 rule, __u32 length, __u64 hash)
 {

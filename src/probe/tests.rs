@@ -34,38 +34,43 @@ where
     }
 }
 
-fn opened(family: &Family) -> Opened {
-    match family.name {
+fn opened(mechanism: &Mechanism) -> Opened {
+    match mechanism.object {
         "process" => open::<skel::process::ProcessSkelBuilder>(),
         "file" => open::<skel::file::FileSkelBuilder>(),
         other => panic!("no object for {other}"),
     }
 }
 
-fn variants() -> impl Iterator<Item = (&'static Family, &'static Variant)> {
-    FAMILIES.iter().flat_map(|family| {
-        family
+fn mechanisms() -> impl Iterator<Item = &'static Mechanism> {
+    FAMILIES.iter().flat_map(|family| family.mechanisms)
+}
+
+fn variants() -> impl Iterator<Item = (&'static Mechanism, &'static Variant)> {
+    mechanisms().flat_map(|mechanism| {
+        mechanism
             .points
             .iter()
-            .flat_map(move |point| point.variants.iter().map(move |variant| (family, variant)))
+            .flat_map(move |point| point.variants.iter().map(move |variant| (mechanism, variant)))
     })
 }
 
 #[test]
 fn every_program_has_a_row_and_every_row_a_program() {
-    for family in FAMILIES {
-        let exist: BTreeSet<String> = opened(family).programs.into_keys().collect();
+    for mechanism in mechanisms() {
+        let exist: BTreeSet<String> = opened(mechanism).programs.into_keys().collect();
         let named: Vec<&str> =
-            variants().filter(|row| row.0.name == family.name).map(|row| row.1.program).collect();
-        assert_eq!(named.len(), named.iter().collect::<BTreeSet<_>>().len(), "{}: one twice", family.name);
-        assert_eq!(exist, named.into_iter().map(str::to_owned).collect(), "{}", family.name);
+            variants().filter(|row| row.0.object == mechanism.object).map(|row| row.1.program).collect();
+        let object = mechanism.object;
+        assert_eq!(named.len(), named.iter().collect::<BTreeSet<_>>().len(), "{object}: one twice");
+        assert_eq!(exist, named.into_iter().map(str::to_owned).collect(), "{object}");
     }
 }
 
 #[test]
 fn a_program_hangs_on_the_hook_its_row_names() {
-    for (family, variant) in variants() {
-        let section = &opened(family).programs[variant.program];
+    for (mechanism, variant) in variants() {
+        let section = &opened(mechanism).programs[variant.program];
         assert_eq!(section, variant.hook, "{}", variant.program);
         let expected = variant.program.split_once("__").unwrap();
         assert!(variant.hook.starts_with(expected.0), "{}: attach type first", variant.program);
@@ -88,9 +93,9 @@ fn a_hooks_number_says_which_hook_it_was() {
 
 #[test]
 fn variants_are_tried_best_first_and_something_is_required() {
-    for family in FAMILIES {
-        assert!(family.points.iter().any(|point| point.required), "{}", family.name);
-        for point in family.points {
+    for mechanism in mechanisms() {
+        assert!(mechanism.points.iter().any(|point| point.required), "{}", mechanism.object);
+        for point in mechanism.points {
             assert!(point.variants.is_sorted_by_key(|variant| variant.tier), "{}", point.name);
             assert!(!point.variants.is_empty(), "{}", point.name);
         }
@@ -108,14 +113,14 @@ fn variants_are_tried_best_first_and_something_is_required() {
 fn shared_maps_have_one_shape_in_all_objects() {
     let base = open::<skel::base::BaseSkelBuilder>();
     assert!(base.programs.is_empty());
-    for family in FAMILIES {
-        for (name, shape) in opened(family).maps.iter().filter(|(name, _)| !name.contains('.')) {
+    for mechanism in mechanisms() {
+        for (name, shape) in opened(mechanism).maps.iter().filter(|(name, _)| !name.contains('.')) {
             let shared = base.maps.get(name);
             assert_eq!(
                 shared,
                 Some(shape),
                 "{}: {name} would be a map of its own, read by nobody",
-                family.name
+                mechanism.object
             );
         }
     }
