@@ -36,11 +36,18 @@ static __always_inline struct bee_state *bee_state(void)
  */
 #define bee_unknown(state, value) ((value) ^ (state)->zero)
 
-static __always_inline struct bee_scratch *bee_scratch(void)
-{
-	__u32 zero = 0;
+/*
+ * Where in which scratch buffer: an offset into its tail, and above BEE_SLOT_SHIFT the
+ * number of the buffer. Functions that take an offset take such a place, and mask it.
+ */
+#define BEE_SLOT_SHIFT		16
+#define BEE_PLACE(slot, offset) ((__u32)(slot) << BEE_SLOT_SHIFT | (offset))
 
-	return bpf_map_lookup_elem(&scratch, &zero);
+static __always_inline struct bee_scratch *bee_scratch(__u32 place)
+{
+	__u32 slot = place >> BEE_SLOT_SHIFT;
+
+	return bpf_map_lookup_elem(&scratch, &slot);
 }
 
 static __always_inline void bee_count(__u32 kind, __u32 cause)
@@ -109,12 +116,12 @@ static __always_inline void bee_fill(struct bee_header *header, struct task_stru
 }
 
 /*
- * Begins a record of `fixed` bytes about the current task in the scratch buffer: all
+ * Begins a record of `fixed` bytes about the current task in a scratch buffer: all
  * zero but the header. Global, like all that is used more than once: see names.bpf.h.
  */
-__noinline int bee_begin(__u32 kind, __u32 hook, __u32 fixed)
+__noinline int bee_begin(__u32 place, __u32 kind, __u32 hook, __u32 fixed)
 {
-	struct bee_scratch *buffer = bee_scratch();
+	struct bee_scratch *buffer = bee_scratch(place);
 
 	if (!buffer || fixed < sizeof(struct bee_header) || fixed > BEE_FIXED_MAX)
 		return 0;
@@ -194,9 +201,9 @@ static __always_inline __u64 bee_wakeup(void *ring, __u64 now, __u32 which)
  * it ended: one call, one count in `counters` beside DEMOTED. This is what makes
  * emitted = delivered + dropped hold. A global function (see names.bpf.h).
  */
-__noinline int bee_submit(__u32 fixed, __u32 tail, __u32 alert)
+__noinline int bee_submit(__u32 place, __u32 fixed, __u32 tail, __u32 alert)
 {
-	struct bee_scratch *buffer = bee_scratch();
+	struct bee_scratch *buffer = bee_scratch(place);
 	struct bee_settings *set = bee_settings();
 	struct bee_header *header;
 	__u32 kind, length;

@@ -95,9 +95,10 @@ struct {
 
 /* A record is built here before it is copied to a ring: the length of a path is
  * only known at its end, and bpf_ringbuf_reserve wants a constant. Every object has
- * its own, and one program in it: where programs can be preempted (7.x) two on one
- * CPU must not write to the same buffer. The kernel never runs one program twice at
- * a time on one CPU. */
+ * its own, and in it a buffer (slot) for each program that can be preempted
+ * (tracepoints from 7.x on, trampolines): two on one CPU must not write to the same.
+ * The kernel never runs one program twice at a time on one CPU. The loader sets the
+ * number of slots. */
 #define BEE_FIXED_MAX  256
 #define BEE_PART_MAX   4096
 #define BEE_TAIL_MASK  0x3fff /* offsets a string may begin at */
