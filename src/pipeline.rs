@@ -405,7 +405,7 @@ impl Pipeline {
             node: node.map(device),
             mode: (fixed.mode != 0 || action == Action::Chmod).then_some(fixed.mode),
             owner: (action == Action::Chown).then(|| (owner(fixed.owner_uid), owner(fixed.owner_gid))),
-            size: (action == Action::Truncate).then_some(fixed.value),
+            size: (action == Action::Truncate && fixed.value != wire::LENGTH_UNKNOWN).then_some(fixed.value),
             access: match fixed.access & 3 {
                 1 => Some(Access::Read),
                 2 => Some(Access::Write),
@@ -437,6 +437,8 @@ fn frame<'a>(
         severity,
         outcome: if header.result < 0 {
             Outcome::Failure(header.result.saturating_neg())
+        } else if Flags(header.flags).contains(Flags::RESULT_UNKNOWN) {
+            Outcome::Unknown
         } else {
             Outcome::Success
         },

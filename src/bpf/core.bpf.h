@@ -197,29 +197,23 @@ static __always_inline __u64 bee_wakeup(void *ring, __u64 now, __u32 which)
 }
 
 /*
- * Copies a record, made with bee_fixed, and its tail into a ring and counts how
- * it ended: one call, one count in `counters` beside DEMOTED. This is what makes
- * emitted = delivered + dropped hold. A global function (see names.bpf.h).
+ * Sends a record of `length` bytes into a ring and counts how it ended: one call, one
+ * count in `counters` beside DEMOTED. This is what makes emitted = delivered + dropped
+ * hold. `length` is bounded by who calls, as far as the memory behind `header` goes.
  */
-__noinline int bee_submit(__u32 place, __u32 fixed, __u32 tail, __u32 alert)
+static __always_inline void bee_send(struct bee_settings *set, struct bee_header *header,
+				     __u32 length, __u32 alert)
 {
-	struct bee_scratch *buffer = bee_scratch(place);
-	struct bee_settings *set = bee_settings();
-	struct bee_header *header;
-	__u32 kind, length;
+	__u32 kind = header->kind & (BEE_KIND_COUNT - 1);
 	__u64 flags;
 	long failed;
 
-	if (!buffer || !set || fixed < sizeof(*header) || fixed > BEE_FIXED_MAX)
-		return 0;
-	header = bee_record(buffer, fixed);
-	kind = header->kind & (BEE_KIND_COUNT - 1);
 	if (alert) {
 		enum bee_rate rate = bee_rate(set, header->tgid, header->time);
 
 		if (rate == BEE_RATE_DROP) {
 			bee_count(kind, BEE_CAUSE_RATE_LIMIT);
-			return 0;
+			return;
 		}
 		if (rate == BEE_RATE_DEMOTE) {
 			alert = 0;
@@ -228,17 +222,31 @@ __noinline int bee_submit(__u32 place, __u32 fixed, __u32 tail, __u32 alert)
 		}
 	}
 	flags = alert ? bee_wakeup(&alerts, header->time, 0) : bee_wakeup(&bulk, header->time, 1);
-	length = fixed + tail;
 	header->length = length;
-	barrier_var(length);
-	if (tail > BEE_TAIL_MASK + 1 + BEE_PART_MAX || length > BEE_RECORD_MAX) {
-		bee_count(kind, BEE_CAUSE_TOO_LONG);
-		return 0;
-	}
 	if (alert)
 		failed = bpf_ringbuf_output(&alerts, header, length, flags);
 	else
 		failed = bpf_ringbuf_output(&bulk, header, length, flags);
 	bee_count(kind, failed ? BEE_CAUSE_RING_FULL : BEE_CAUSE_SUBMITTED);
+}
+
+/* Sends the record, made with bee_fixed, and its tail. A global function (see names.bpf.h). */
+__noinline int bee_submit(__u32 place, __u32 fixed, __u32 tail, __u32 alert)
+{
+	struct bee_scratch *buffer = bee_scratch(place);
+	struct bee_settings *set = bee_settings();
+	struct bee_header *header;
+	__u32 length;
+
+	if (!buffer || !set || fixed < sizeof(*header) || fixed > BEE_FIXED_MAX)
+		return 0;
+	header = bee_record(buffer, fixed);
+	length = fixed + tail;
+	barrier_var(length);
+	if (tail > BEE_TAIL_MASK + 1 + BEE_PART_MAX || length > BEE_RECORD_MAX) {
+		bee_count(header->kind & (BEE_KIND_COUNT - 1), BEE_CAUSE_TOO_LONG);
+		return 0;
+	}
+	bee_send(set, header, length, alert);
 	return 0;
 }

@@ -9,6 +9,25 @@
 #include "path.bpf.h"
 #include "inodes.bpf.h"
 
+/* Whether the current system call is a 32-bit one. */
+#if defined(__TARGET_ARCH_x86)
+/* CS does not tell: a 64-bit program may use `int 0x80`. TS_COMPAT does. */
+#define TS_COMPAT 0x0002
+
+static __always_inline bool bee_compat(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+}
+#elif defined(__TARGET_ARCH_arm64)
+/* arch/arm64/include/asm/thread_info.h */
+#define TIF_32BIT (1ul << 22)
+
+static __always_inline bool bee_compat(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, thread_info.flags) & TIF_32BIT;
+}
+#endif
+
 #define EPERM	 1
 #define EACCES	 13
 #define AT_FDCWD -100
@@ -36,16 +55,19 @@
  */
 typedef __u64 bee_what;
 
+/* The act has only begun: its record waits until it is known how it ended. */
+#define BEE_WHAT_BEGUN (1ull << 15)
+
 static __always_inline bee_what bee_pack(__u16 hook, __u8 kind, bool compat, __u8 slot,
 					 __s32 result)
 {
-	return (__u64)(__u32)result << 32 | (__u32)hook << 16 | (__u32)(slot & 0x7f) << 9 |
+	return (__u64)(__u32)result << 32 | (__u32)hook << 16 | (__u32)(slot & 0x3f) << 9 |
 	       (__u32)compat << 8 | kind;
 }
 
 #define BEE_WHAT_KIND(what)   ((__u8)(what))
 #define BEE_WHAT_COMPAT(what) ((what) >> 8 & 1)
-#define BEE_WHAT_SLOT(what)   ((what) >> 9 & 0x7f)
+#define BEE_WHAT_SLOT(what)   ((what) >> 9 & 0x3f)
 #define BEE_WHAT_HOOK(what)   ((__u16)((what) >> 16))
 #define BEE_WHAT_RESULT(what) ((__s32)((what) >> 32))
 #define BEE_WHAT_PLACE(what)  BEE_PLACE(BEE_WHAT_SLOT(what), 0)
@@ -70,7 +92,7 @@ static __always_inline struct bee_file *bee_file_record(bee_what what, struct be
 	struct bee_file *record = bee_fixed(buffer, struct bee_file);
 
 	bee_begin(BEE_WHAT_PLACE(what), kind, BEE_WHAT_HOOK(what), sizeof(*record));
-	if (BEE_WHAT_COMPAT(what))
+	if (bee_compat((void *)bpf_get_current_task()))
 		record->header.flags |= BEE_FLAG_COMPAT;
 	if (BEE_WHAT_RESULT(what) < 0)
 		record->header.result = BEE_WHAT_RESULT(what);
@@ -106,6 +128,32 @@ static __always_inline void bee_file_values(struct bee_file *record, __u16 kind,
 			record->node = value_2;
 		break;
 	}
+}
+
+/* Why an act on names may be an event; `found` is what the tests of its names said. */
+static __always_inline __u32 bee_act_mask(const struct bee_settings *set, __u16 kind, __u32 found,
+					  __u64 mode, __u32 node)
+{
+	struct bee_state *shared = bee_state();
+	__u32 mask = found & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
+
+	/* While the scanner is on its way to a name, a directory above must not be moved unseen. */
+	if (kind == BEE_KIND_RENAME && (found & BEE_WATCH_ANCHOR || set->every_directory ||
+					(shared && shared->names_everywhere)))
+		mask |= BEE_WATCH_ANCHOR;
+	if (kind == BEE_KIND_MKNOD && S_ISDEV(mode))
+		mask |= bee_device_mask(set, node, mode);
+	if (bpf_get_current_pid_tgid() >> 32 == set->canary_tgid)
+		mask |= BEE_WATCH_ANY;
+	return mask;
+}
+
+/* Whether a watched name may now lead to an inode that was never shown to us: names
+ * count everywhere until the scanner has been there. */
+static __always_inline bool bee_moves(const struct bee_settings *set, __u16 kind, __s32 result)
+{
+	return result == 0 && (kind == BEE_KIND_RENAME || kind == BEE_KIND_LINK) &&
+	       bpf_get_current_pid_tgid() >> 32 != set->canary_tgid;
 }
 
 /* What the scanner notes; src/scanner/lesson.rs. */
@@ -150,6 +198,79 @@ __noinline int bee_taught(bee_what what, __u64 dentry, __u64 mnt, __u64 noted)
 	record->header.flags |= bee_walk_flags(walk);
 	record->length[BEE_PART_WALK] = BEE_WALK_LENGTH(walk);
 	bee_submit(BEE_WHAT_PLACE(what), sizeof(*record), BEE_WALK_LENGTH(walk), 0);
+	return 0;
+}
+
+/* In place of a length. */
+#define BEE_LENGTH_UNKNOWN (~0ull)
+
+/* No errno: the end of the act was not seen. */
+#define BEE_END_UNSEEN 4096
+
+/* The act this thread had begun has ended: its record is sent, where there is one. */
+__noinline int bee_ended(__s32 result)
+{
+	__u64 key = bpf_get_current_pid_tgid();
+	struct bee_held *held = bpf_map_lookup_elem(&pending, &key);
+	struct bee_settings *set = bee_settings();
+	struct bee_state *shared = bee_state();
+	struct bee_file *record;
+	struct inode *inode;
+	__u32 length;
+	bool moved;
+
+	if (!held || !set || !shared)
+		return 0;
+	record = bee_fixed(held, struct bee_file);
+	moved = bee_moves(set, record->header.kind, result);
+	if (record->header.kind == BEE_KIND_TRUNCATE) {
+		inode = (struct inode *)record->value;
+		record->value = result ? BEE_LENGTH_UNKNOWN : BPF_CORE_READ(inode, i_size);
+	}
+	if (result == -BEE_END_UNSEEN)
+		record->header.flags |= BEE_FLAG_RESULT_UNKNOWN;
+	else if (result < 0)
+		record->header.result = result;
+	/* Once more after the record: user space may clear it before that is in the ring. */
+	if (moved)
+		shared->names_everywhere = 1;
+	length = record->header.length;
+	barrier_var(length);
+	/* Other failures changed nothing and showed nothing. */
+	if ((result >= 0 || result == -EACCES || result == -EPERM || result == -BEE_END_UNSEEN) &&
+	    length >= sizeof(*record) && length <= sizeof(*record) + BEE_HELD_TAIL)
+		bee_send(set, &record->header, length, 1);
+	if (moved)
+		shared->names_everywhere = 1;
+	bpf_map_delete_elem(&pending, &key);
+	return 0;
+}
+
+/*
+ * The record is made: it goes into the ring, or waits for the act to end. A thread
+ * has one act under way; an older record of its own is of an act whose end was not
+ * seen (a return probe the kernel had no room for), and is sent as it is.
+ */
+__noinline int bee_finish(bee_what what, __u32 tail)
+{
+	struct bee_scratch *buffer = bee_scratch(BEE_WHAT_PLACE(what));
+	__u64 key = bpf_get_current_pid_tgid();
+	struct bee_file *record;
+
+	if (!buffer)
+		return 0;
+	record = bee_fixed(buffer, struct bee_file);
+	if (what & BEE_WHAT_BEGUN) {
+		record->header.length = sizeof(*record) + tail;
+		bee_ended(-BEE_END_UNSEEN);
+		if (tail <= BEE_HELD_TAIL &&
+		    !bpf_map_update_elem(&pending, &key, &buffer->fixed, BPF_ANY))
+			return 0;
+		record->header.flags |= BEE_FLAG_RESULT_UNKNOWN;
+		if (record->header.kind == BEE_KIND_TRUNCATE)
+			record->value = BEE_LENGTH_UNKNOWN;
+	}
+	bee_submit(BEE_WHAT_PLACE(what), sizeof(*record), tail, 1);
 	return 0;
 }
 
@@ -247,6 +368,5 @@ __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value
 	if (BPF_CORE_READ(inode, i_nlink) == 0)
 		record->header.flags |= BEE_FLAG_FILE_DELETED;
 	record->length[BEE_PART_WALK] = BEE_WALK_LENGTH(walk);
-	bee_submit(BEE_WHAT_PLACE(what), sizeof(*record), BEE_WALK_LENGTH(walk), 1);
-	return 0;
+	return bee_finish(what, BEE_WALK_LENGTH(walk));
 }

@@ -28,7 +28,16 @@ static __always_inline __u64 bee_arg(const struct bee_act *act, __u8 number)
 	return act->compat ? (__u32)value : value;
 }
 
-/* What a refused open asked for, as f_mode says it of one that succeeded. */
+/* Flags of an open as f_mode says it of one that succeeded. */
+static __always_inline __u8 bee_flags_access(__u64 flags)
+{
+	if (flags & O_TRUNC)
+		flags |= O_WRONLY;
+	/* O_RDONLY 0, O_WRONLY 1, O_RDWR 2: one more is a bit for each. */
+	return ((flags & O_ACCMODE) + 1) & (FMODE_READ | FMODE_WRITE);
+}
+
+/* What a refused open asked for. */
 static __always_inline __u8 bee_wanted_access(const struct bee_act *act)
 {
 	__u64 flags = bee_arg(act, act->call->value);
@@ -38,10 +47,7 @@ static __always_inline __u8 bee_wanted_access(const struct bee_act *act)
 	/* struct open_how begins with the flags. */
 	if (act->index == CALL_OPENAT2 && bpf_probe_read_user(&flags, sizeof(flags), (void *)flags))
 		return 0;
-	if (flags & O_TRUNC)
-		flags |= O_WRONLY;
-	/* O_RDONLY 0, O_WRONLY 1, O_RDWR 2: one more is a bit for each. */
-	return ((flags & O_ACCMODE) + 1) & (FMODE_READ | FMODE_WRITE);
+	return bee_flags_access(flags);
 }
 
 static __always_inline struct file *bee_descriptor_file(struct task_struct *task, __u32 descriptor)
@@ -121,11 +127,6 @@ static __always_inline void bee_unpack(struct bee_act *act, __u64 regs, bee_what
 	act->call = &bee_calls[act->index & (CALL_ROOM - 1)];
 }
 
-static __always_inline __u32 bee_directory(const struct bee_act *act, __u8 argument)
-{
-	return argument == NO_ARG ? (__u32)AT_FDCWD : (__u32)bee_arg(act, argument);
-}
-
 /* What a call sets, as bee_file_values takes it. */
 static __always_inline __u64 bee_value(const struct bee_act *act)
 {
@@ -141,6 +142,55 @@ static __always_inline __u64 bee_value_2(const struct bee_act *act)
 	__u64 value = bee_arg(act, act->call->value_2);
 
 	return act->call->kind == BEE_KIND_MKNOD ? bee_decode_device(value) : value;
+}
+
+/* Beside what an open asked for: the name is the kernel's own copy. */
+#define BEE_ACCESS_OF_KERNEL 0x100
+
+/* An open that was refused, by the name it was tried under. */
+__noinline int bee_on_refused(bee_what what, __u64 name, __u32 directory, __u32 access)
+{
+	__u32 place = BEE_WHAT_PLACE(what);
+	struct bee_scratch *buffer = bee_scratch(place);
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct bee_settings *set = bee_settings();
+	struct bee_given *given;
+	struct bee_file *record;
+	__u32 mask;
+
+	if (!set)
+		return 0;
+	if (!buffer) {
+		bee_count(BEE_KIND_OPEN, BEE_CAUSE_NO_SCRATCH);
+		return 0;
+	}
+	given = &buffer->given[0];
+	if (bee_read_name(place, name, directory,
+			  access & BEE_ACCESS_OF_KERNEL ? BEE_NAME_OF_KERNEL : 0)) {
+		bee_count(BEE_KIND_OPEN, BEE_CAUSE_UNREADABLE);
+		return 0;
+	}
+	mask = given->mask & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
+	if (tgid == set->canary_tgid)
+		mask |= BEE_WATCH_ANY;
+	if (!(mask & BEE_WATCH_ANY) && !(mask && access & FMODE_WRITE))
+		return 0;
+	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
+		bee_count(BEE_KIND_OPEN, BEE_CAUSE_SELF);
+		return 0;
+	}
+	record = bee_file_record(what, buffer, BEE_KIND_OPEN);
+	record->mask = mask;
+	record->access = access & (FMODE_READ | FMODE_WRITE);
+	record->header.flags |= given->flags;
+	record->length[BEE_PART_NAME] = given->name_length;
+	record->length[BEE_PART_WALK] = given->walk_length;
+	return bee_finish(what, given->name_length + given->walk_length);
+}
+
+static __always_inline __u32 bee_directory(const struct bee_act *act, __u8 argument)
+{
+	return argument == NO_ARG ? (__u32)AT_FDCWD : (__u32)bee_arg(act, argument);
 }
 
 /* An act on one or two names, done or refused. */
@@ -160,10 +210,14 @@ __noinline int bee_on_names(__u64 regs, bee_what call)
 	struct bee_given *first, *second;
 	struct bee_file *record;
 	struct bee_state *shared;
+	__u64 value, value_2;
 	__u32 mask;
-	__u8 access = 0;
 	bool moved;
 
+	if (kind == BEE_KIND_OPEN)
+		return bee_on_refused(what, bee_arg(act, act->call->name),
+				      bee_directory(act, act->call->directory),
+				      bee_wanted_access(act));
 	if (!buffer) {
 		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
 		return 0;
@@ -196,44 +250,23 @@ __noinline int bee_on_names(__u64 regs, bee_what call)
 			return 0;
 		}
 	}
-	mask = (first->mask | second->mask) & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
-	/* While the scanner is on its way to a name, a directory above must not be moved unseen. */
-	shared = bee_state();
-	if (kind == BEE_KIND_RENAME &&
-	    ((first->mask | second->mask) & BEE_WATCH_ANCHOR || set->every_directory ||
-	     (shared && shared->names_everywhere)))
-		mask |= BEE_WATCH_ANCHOR;
-	if (kind == BEE_KIND_MKNOD) {
-		__u64 mode = bee_arg(act, act->call->value);
-
-		if (S_ISDEV(mode))
-			mask |= bee_device_mask(set, bee_value_2(act), mode);
-	}
-	if (tgid == set->canary_tgid)
-		mask |= BEE_WATCH_ANY;
+	value = bee_value(act);
+	value_2 = bee_value_2(act);
+	mask = bee_act_mask(set, kind, first->mask | second->mask, value, value_2);
 	if (!mask)
 		return 0;
-	if (kind == BEE_KIND_OPEN) {
-		access = bee_wanted_access(act);
-		if (!(mask & BEE_WATCH_ANY) && !(access & FMODE_WRITE))
-			return 0;
-	}
 	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
 		bee_count(kind, BEE_CAUSE_SELF);
 		return 0;
 	}
-	/* A watched name now leads to an inode that was never shown to us: names
-	 * count everywhere until the scanner has been there. */
-	moved = shared && BEE_WHAT_RESULT(what) == 0 && tgid != set->canary_tgid &&
-		(kind == BEE_KIND_RENAME || kind == BEE_KIND_LINK);
+	shared = bee_state();
+	moved = shared && bee_moves(set, kind, BEE_WHAT_RESULT(what));
 	if (moved)
 		shared->names_everywhere = 1;
 	record = bee_file_record(what, buffer, kind);
 	record->mask = mask;
-	record->access = access;
 	record->header.flags |= first->flags | second->flags;
-	if (kind != BEE_KIND_OPEN)
-		bee_file_values(record, kind, bee_value(act), bee_value_2(act));
+	bee_file_values(record, kind, value, value_2);
 	record->length[BEE_PART_NAME] = first->name_length;
 	record->length[BEE_PART_WALK] = first->walk_length;
 	record->length[BEE_PART_NAME_2] = second->name_length;

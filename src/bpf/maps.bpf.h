@@ -125,6 +125,15 @@ struct bee_walk_state {
 	__u32 result;
 };
 
+/* An act on names whose dentries the kernel hands over: see file_security.bpf.c. */
+struct bee_path_act {
+	__u64 dentry[2]; /* what it is done to; 0: no second */
+	__u64 mnt[2];
+	__u64 text; /* what a symbolic link leads to */
+	__u64 value;
+	__u64 value_2;
+};
+
 /* The way through an environment: see process.bpf.c. */
 struct bee_env_state {
 	__u64 begin;
@@ -142,6 +151,7 @@ struct bee_affix_state {
 };
 
 struct bee_scratch {
+	struct bee_path_act act;
 	struct bee_affix_state affix;
 	struct bee_walk_state walk;
 	struct bee_env_state env;
@@ -156,3 +166,20 @@ struct {
 	__type(key, __u32);
 	__type(value, struct bee_scratch);
 } scratch SEC(".maps");
+
+/* A record that waits for the act to end, so that it can say how: the same bytes as
+ * in scratch, kept for the thread that acts. What finds no room is sent at once with
+ * BEE_FLAG_RESULT_UNKNOWN. */
+#define BEE_HELD_TAIL 9216 /* two paths of BEE_PART_MAX and a component more each */
+
+struct bee_held {
+	__u8 fixed[BEE_FIXED_MAX];
+	__u8 tail[BEE_HELD_TAIL];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16);
+	__type(key, __u64); /* thread group and thread */
+	__type(value, struct bee_held);
+} pending SEC(".maps");

@@ -347,6 +347,47 @@ int BPF_PROG(raw_tp__sched_process_exit, struct task_struct *task)
 							      : 0;
 }
 
+/* The same three at functions, where the kernel has trampolines or kprobes: the programs
+ * of tracepoints can be preempted from 7.0 on, and the kernel then skips one that another
+ * task of the same CPU is in the middle of. finalize_exec is the end of every binary
+ * format's loading; wake_up_new_task the last of a fork; taskstats_exit (CONFIG_TASKSTATS)
+ * comes when it is known whether the last thread ends. */
+SEC("fentry/finalize_exec")
+int BPF_PROG(fentry__finalize_exec, struct linux_binprm *bprm)
+{
+	return bee_exec((void *)bpf_get_current_task(), bprm, BEE_HOOK_FENTRY_FINALIZE_EXEC);
+}
+
+SEC("kprobe/finalize_exec")
+int BPF_KPROBE(kprobe__finalize_exec, struct linux_binprm *bprm)
+{
+	return bee_exec((void *)bpf_get_current_task(), bprm, BEE_HOOK_KPROBE_FINALIZE_EXEC);
+}
+
+SEC("fentry/wake_up_new_task")
+int BPF_PROG(fentry__wake_up_new_task, struct task_struct *child)
+{
+	return bee_fork(child, BEE_HOOK_FENTRY_WAKE_UP_NEW_TASK);
+}
+
+SEC("kprobe/wake_up_new_task")
+int BPF_KPROBE(kprobe__wake_up_new_task, struct task_struct *child)
+{
+	return bee_fork(child, BEE_HOOK_KPROBE_WAKE_UP_NEW_TASK);
+}
+
+SEC("fentry/taskstats_exit")
+int BPF_PROG(fentry__taskstats_exit, struct task_struct *task, int group_dead)
+{
+	return group_dead ? bee_exit(task, BEE_HOOK_FENTRY_TASKSTATS_EXIT) : 0;
+}
+
+SEC("kprobe/taskstats_exit")
+int BPF_KPROBE(kprobe__taskstats_exit, struct task_struct *task, int group_dead)
+{
+	return group_dead ? bee_exit(task, BEE_HOOK_KPROBE_TASKSTATS_EXIT) : 0;
+}
+
 SEC("raw_tp/cgroup_mkdir")
 int BPF_PROG(raw_tp__cgroup_mkdir, struct cgroup *group, const char *path)
 {

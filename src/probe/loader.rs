@@ -138,9 +138,9 @@ pub struct Sensor {
 }
 
 impl Sensor {
-    /// The weakest tier among its points; `None` when it does not run.
+    /// The weakest tier among its points, context apart; `None` when it does not run.
     pub fn tier(&self) -> Option<Tier> {
-        self.attached.iter().map(|(_, variant)| variant.tier).max()
+        self.attached.iter().filter(|(point, _)| point.graded).map(|(_, variant)| variant.tier).max()
     }
 
     /// Hooks that must have reported the canary and are not among those that did.
@@ -336,6 +336,11 @@ fn load(
         conditions.btf,
         &mut |object| {
             conditions.maps.share(object)?;
+            // Only programs of trampolines are preempted while another of the object runs.
+            let preempted = chosen.iter().any(|one| one.variant.tier == Tier::Full);
+            for mut map in object.maps_mut().filter(|map| map.name() == SCRATCH) {
+                map.set_max_entries(if preempted { mechanism.slots } else { 1 })?;
+            }
             for mut program in object.progs_mut() {
                 let name = program.name().to_string_lossy().into_owned();
                 program.set_autoload(chosen.iter().any(|one| one.variant.program == name));
