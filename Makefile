@@ -11,10 +11,10 @@ TEST   ?= smoke.sh
 SUDO  := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build lint test test-unit test-root test-all test-vm test-vm-all coverage fuzz bench clean
+.PHONY: help setup run build build-arm64 lint test test-unit test-root test-all test-vm test-vm-all coverage fuzz bench clean
 
 help:            ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
 
 setup:           ## install what is missing: compilers, headers, the daemon's user
 	@scripts/setup.sh
@@ -25,6 +25,9 @@ run: setup       ## build, and watch this machine live (more arguments: ARGS="--
 
 build:           ## both programs, optimised
 	$(CARGO) build --release --locked
+
+build-arm64:     ## the same for arm64 (target/arm64/aarch64-unknown-linux-gnu/release)
+	@scripts/cross.sh build --release --locked
 
 lint:            ## formatting of Rust and C, clippy
 	$(CARGO) fmt --check
