@@ -1,13 +1,30 @@
-//! Compiles every `src/bpf/*.bpf.c` into an object and its Rust skeleton. The
-//! only place with compiler flags for the kernel side.
+//! Compiles every `src/bpf/*.bpf.c` into an object and its Rust skeleton, and makes
+//! the table of what all objects need of the kernel's types. The only place with
+//! compiler flags for the kernel side.
 
 use std::env;
 use std::error::Error;
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
+use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use libbpf_cargo::SkeletonBuilder;
+use libbpf_rs::libbpf_sys;
+
+use need::{Need, Step};
+
+// The reader of BTF, as the programs have it; they use more of it than is used here.
+#[allow(dead_code)]
+#[path = "src/btf/ext.rs"]
+mod ext;
+#[allow(dead_code)]
+#[path = "src/btf/need.rs"]
+mod need;
+#[allow(dead_code)]
+#[path = "src/btf/raw.rs"]
+mod raw;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
@@ -33,6 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut sources: Vec<PathBuf> =
         fs::read_dir(&bpf)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     sources.sort();
+    let mut needs = Vec::new();
     for source in sources {
         println!("cargo:rerun-if-changed={}", source.display());
         let Some(name) =
@@ -40,12 +58,88 @@ fn main() -> Result<(), Box<dyn Error>> {
         else {
             continue;
         };
+        let object = out.join(format!("{name}.bpf.o"));
         SkeletonBuilder::new()
             .source(&source)
+            .obj(&object)
             .clang_args(&arguments)
             .build_and_generate(out.join(format!("{name}.skel.rs")))
             .map_err(|error| format!("{}: {error:#}", source.display()))?;
+        let (types, relocations) = sections(&object)?;
+        if !relocations.is_empty() {
+            let of_object = raw::Btf::parse(&types).and_then(|types| ext::needs(&types, &relocations));
+            needs.extend(of_object.map_err(|error| format!("{}: {error}", object.display()))?);
+        }
+        // For tests: a BTF that is there on any machine.
+        fs::write(out.join(format!("{name}.btf")), types)?;
     }
+    needs.sort();
+    needs.dedup();
+    fs::write(out.join("needs.rs"), table(&needs)?)?;
     println!("cargo:rerun-if-changed=vmlinux/{arch}/vmlinux.h");
+    for file in ["raw", "need", "ext"] {
+        println!("cargo:rerun-if-changed=src/btf/{file}.rs");
+    }
     Ok(())
+}
+
+/// The sections `.BTF` and `.BTF.ext` of an object; an object without programs has no second.
+fn sections(object: &Path) -> Result<(Vec<u8>, Vec<u8>), Box<dyn Error>> {
+    let path = CString::new(object.as_os_str().as_bytes())?;
+    let mut ext = std::ptr::null_mut();
+    // SAFETY: a path that ends in a NUL, and a place for a pointer; what comes back is null on failure.
+    let btf = unsafe { libbpf_sys::btf__parse_elf(path.as_ptr(), &mut ext) };
+    if btf.is_null() {
+        return Err(format!("{}: its types cannot be read", object.display()).into());
+    }
+    let copy = |start: *const std::ffi::c_void, length: u32| {
+        // SAFETY: libbpf tells start and length of bytes it holds until the free below.
+        unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length as usize) }.to_vec()
+    };
+    let (mut length, mut relocations) = (0, Vec::new());
+    // SAFETY: it is not null and not freed yet.
+    let types = copy(unsafe { libbpf_sys::btf__raw_data(btf, &mut length) }, length);
+    if !ext.is_null() {
+        // SAFETY: as above.
+        relocations = copy(unsafe { libbpf_sys::btf_ext__raw_data(ext, &mut length) }, length);
+    }
+    // SAFETY: both are libbpf's, or null, and not used any more.
+    unsafe {
+        libbpf_sys::btf_ext__free(ext);
+        libbpf_sys::btf__free(btf);
+    }
+    Ok((types, relocations))
+}
+
+/// The needs as Rust, for `src/btf/mod.rs`.
+fn table(needs: &[Need]) -> Result<String, std::fmt::Error> {
+    let (mut paths, mut rows) = (String::new(), String::new());
+    for (index, need) in needs.iter().enumerate() {
+        let mut steps = String::new();
+        for step in need.path.iter() {
+            match step {
+                Step::Member { name, arrays, shape } => {
+                    let shape = match shape {
+                        need::Shape::Enum(name) => format!("Enum(Cow::Borrowed({name:?}))"),
+                        need::Shape::Forward(name) => format!("Forward(Cow::Borrowed({name:?}))"),
+                        plain => format!("{plain:?}"),
+                    };
+                    write!(
+                        steps,
+                        "Member {{ name: Cow::Borrowed({name:?}), arrays: {arrays}, shape: {shape} }}, "
+                    )?;
+                }
+                Step::Element(number) => write!(steps, "Element({number}), ")?,
+                Step::Value(name) => write!(steps, "Value(Cow::Borrowed({name:?})), ")?,
+            }
+        }
+        let Need { kind, root, path, element, fact } = need;
+        writeln!(paths, "static PATH_{index}: [Step; {}] = [{steps}];", path.len())?;
+        writeln!(
+            rows,
+            "    Need {{ kind: Kind::{kind:?}, root: Cow::Borrowed({root:?}), path: Cow::Borrowed(&PATH_{index}), \
+             element: {element}, fact: Fact::{fact:?} }},"
+        )?;
+    }
+    Ok(format!("{paths}pub(super) static NEEDS: &[Need] = &[\n{rows}];\n"))
 }

@@ -72,8 +72,10 @@ fn part(name: &str) -> Result<String> {
 }
 
 fn sensors() -> String {
-    let rows = FAMILIES.iter().flat_map(|family| {
-        family.points.iter().map(|point| {
+    let mechanisms =
+        FAMILIES.iter().flat_map(|family| family.mechanisms.iter().map(move |mechanism| (family, mechanism)));
+    let rows = mechanisms.flat_map(|(family, mechanism)| {
+        mechanism.points.iter().map(|point| {
             let mut tried = Vec::new();
             for variant in point.variants {
                 let hook = format!("`{}` (`{}`)", variant.hook, variant.tier.name());
@@ -82,11 +84,17 @@ fn sensors() -> String {
                     tried.push(hook);
                 }
             }
-            let needed = if point.required { "the sensor does not run" } else { "only this is missing" };
-            [family.name.to_owned(), point.name.to_owned(), tried.join(", then "), needed.to_owned()]
+            let needed = if point.required { "the object is not used" } else { "only this is missing" };
+            [
+                family.name.to_owned(),
+                format!("`{}`", mechanism.object),
+                point.name.to_owned(),
+                tried.join(", then "),
+                needed.to_owned(),
+            ]
         })
     });
-    table(["sensor", "what", "hooks, in the order they are tried", "if none works"], rows)
+    table(["sensor", "object", "what", "hooks, in the order they are tried", "if none works"], rows)
 }
 
 fn blind() -> String {

@@ -12,6 +12,8 @@
 //!
 //! `src/pipeline.rs` shows that way in one screen; read it next.
 
+pub mod btf;
+pub mod canary;
 pub mod check;
 pub mod cli;
 pub mod config;

@@ -14,7 +14,7 @@ use crate::event::{Access, Action, Device, Event, Exec, Flags, Outcome, Severity
 use crate::shared::Counters;
 use crate::sink::Sink;
 use crate::wire::{self, bee_file, bee_header};
-use crate::{event, path, probe};
+use crate::{canary, event, path, probe};
 
 /// How a record ended in user space: the columns of `stages`. The order is
 /// stored across versions.
@@ -90,18 +90,21 @@ struct Learned {
 const LEARNED: usize = 65_536;
 
 /// What the canary's records showed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Canary {
     /// Its process; 0: none is expected.
     pub pid: u32,
-    /// It was forked.
-    pub forked: bool,
-    /// It opened what it was told to.
-    pub opened: bool,
-    /// It executed what it was told to.
-    pub executed: bool,
-    /// It ended.
-    pub ended: bool,
+    /// Hooks that reported an act of it rightly (`enum bee_hook`).
+    pub hooks: Vec<u16>,
+}
+
+impl Canary {
+    /// Notes the hook of a record of the canary's; `right`: the record says what was done.
+    fn hears(&mut self, header: &bee_header, right: bool) {
+        if self.pid != 0 && self.pid == header.tgid && right {
+            self.hooks.push(header.hook);
+        }
+    }
 }
 
 /// Everything between the rings and the sinks.
@@ -196,15 +199,11 @@ impl Pipeline {
             Body::Exec(exec) => self.exec(header, &exec, sequence),
             Body::Fork => {
                 self.enrich.processes.forked(seen(header), header.ppid);
-                if self.canary.pid == header.tgid {
-                    self.canary.forked = true;
-                }
+                self.canary.hears(header, true);
                 self.process(header, event::Body::Fork, sequence)
             }
             Body::Exit(status) => {
-                if self.canary.pid == header.tgid {
-                    self.canary.ended = true;
-                }
+                self.canary.hears(header, true);
                 if !self.enrich.processes.exited(seen(header)) {
                     return Fate::Duplicate;
                 }
@@ -241,9 +240,7 @@ impl Pipeline {
     fn exec(&mut self, header: &bee_header, exec: &decode::Exec<'_>, sequence: u64) -> Fate {
         self.path.clear();
         exec.image.write(&mut self.path);
-        if self.canary.pid == header.tgid {
-            self.canary.executed = self.path == self.canary_path;
-        }
+        self.canary.hears(header, self.path == self.canary_path || self.path == canary::FILE);
         let kept = Flags::EXE_MEMFD.0 | Flags::EXE_DELETED.0 | Flags::EXE_TMPFS.0 | Flags::ARGS_TRUNCATED.0;
         let image = Image {
             executable: self.path.as_slice().into(),
@@ -327,7 +324,12 @@ impl Pipeline {
             flags.insert(Flags::PATH_FROM_ARGS);
         }
         if self.canary.pid != 0 && self.canary.pid == header.tgid {
-            self.canary.opened |= self.path == self.canary_path;
+            // Of the other acts it does what was done is not compared: they have names of its own.
+            let right = action != Action::Open
+                || header.result < 0
+                || self.path == self.canary_path
+                || self.path == canary::FILE;
+            self.canary.hears(header, right);
             return Fate::Canary;
         }
         if self.own.contains(&header.tgid) {
@@ -403,7 +405,7 @@ impl Pipeline {
             node: node.map(device),
             mode: (fixed.mode != 0 || action == Action::Chmod).then_some(fixed.mode),
             owner: (action == Action::Chown).then(|| (owner(fixed.owner_uid), owner(fixed.owner_gid))),
-            size: (action == Action::Truncate).then_some(fixed.value),
+            size: (action == Action::Truncate && fixed.value != wire::LENGTH_UNKNOWN).then_some(fixed.value),
             access: match fixed.access & 3 {
                 1 => Some(Access::Read),
                 2 => Some(Access::Write),
@@ -435,6 +437,8 @@ fn frame<'a>(
         severity,
         outcome: if header.result < 0 {
             Outcome::Failure(header.result.saturating_neg())
+        } else if Flags(header.flags).contains(Flags::RESULT_UNKNOWN) {
+            Outcome::Unknown
         } else {
             Outcome::Success
         },

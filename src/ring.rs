@@ -11,6 +11,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
+use libbpf_rs::{MapCore, MapHandle};
+
 use crate::error::{Error, Result};
 use crate::shared::Mapping;
 
@@ -59,6 +61,14 @@ impl Ring {
         ring.position = ring.consumer_position().load(Ordering::Acquire);
         ring.next = ring.position;
         Ok(ring)
+    }
+
+    /// Maps the ring that is this map.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of(map: &MapHandle) -> Result<Self> {
+        Self::new(map.as_fd().try_clone_to_owned()?, map.max_entries() as usize)
     }
 
     fn consumer_position(&self) -> &AtomicU64 {

@@ -17,3 +17,6 @@ pub mod process {
 pub mod file {
     include!(concat!(env!("OUT_DIR"), "/file.skel.rs"));
 }
+pub mod file_security {
+    include!(concat!(env!("OUT_DIR"), "/file_security.skel.rs"));
+}

@@ -36,6 +36,8 @@ pub const KIND_CGROUP: u16 = 15;
 
 /// The scanner's note on a directory: its mount is complete (`BEE_WATCH_MOUNT`).
 pub const WATCH_MOUNT: u64 = 4;
+/// In place of a length (`BEE_LENGTH_UNKNOWN`).
+pub const LENGTH_UNKNOWN: u64 = u64::MAX;
 /// Every open is watched (`BEE_WATCH_ANY`).
 pub const WATCH_ANY: u8 = 1;
 

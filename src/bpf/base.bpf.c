@@ -3,9 +3,12 @@
  * No program: the maps every family shares, and the wire types for Rust (a
  * skeleton has the types of its global variables).
  */
-#include "core.bpf.h"
-#include "names.bpf.h"
-#include "inodes.bpf.h"
+/* No CO-RE record here: the maps are made on kernels without BTF too. */
+#define BPF_NO_PRESERVE_ACCESS_INDEX
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include "wire.h"
+#include "maps.bpf.h"
 
 /* The same shape as `counters`, written by user space alone: what became of each
  * record after the ring. A map, so that the sums outlive the daemon. */

@@ -36,11 +36,18 @@ static __always_inline struct bee_state *bee_state(void)
  */
 #define bee_unknown(state, value) ((value) ^ (state)->zero)
 
-static __always_inline struct bee_scratch *bee_scratch(void)
-{
-	__u32 zero = 0;
+/*
+ * Where in which scratch buffer: an offset into its tail, and above BEE_SLOT_SHIFT the
+ * number of the buffer. Functions that take an offset take such a place, and mask it.
+ */
+#define BEE_SLOT_SHIFT		16
+#define BEE_PLACE(slot, offset) ((__u32)(slot) << BEE_SLOT_SHIFT | (offset))
 
-	return bpf_map_lookup_elem(&scratch, &zero);
+static __always_inline struct bee_scratch *bee_scratch(__u32 place)
+{
+	__u32 slot = place >> BEE_SLOT_SHIFT;
+
+	return bpf_map_lookup_elem(&scratch, &slot);
 }
 
 static __always_inline void bee_count(__u32 kind, __u32 cause)
@@ -109,12 +116,12 @@ static __always_inline void bee_fill(struct bee_header *header, struct task_stru
 }
 
 /*
- * Begins a record of `fixed` bytes about the current task in the scratch buffer: all
+ * Begins a record of `fixed` bytes about the current task in a scratch buffer: all
  * zero but the header. Global, like all that is used more than once: see names.bpf.h.
  */
-__noinline int bee_begin(__u32 kind, __u32 hook, __u32 fixed)
+__noinline int bee_begin(__u32 place, __u32 kind, __u32 hook, __u32 fixed)
 {
-	struct bee_scratch *buffer = bee_scratch();
+	struct bee_scratch *buffer = bee_scratch(place);
 
 	if (!buffer || fixed < sizeof(struct bee_header) || fixed > BEE_FIXED_MAX)
 		return 0;
@@ -190,29 +197,23 @@ static __always_inline __u64 bee_wakeup(void *ring, __u64 now, __u32 which)
 }
 
 /*
- * Copies a record, made with bee_fixed, and its tail into a ring and counts how
- * it ended: one call, one count in `counters` beside DEMOTED. This is what makes
- * emitted = delivered + dropped hold. A global function (see names.bpf.h).
+ * Sends a record of `length` bytes into a ring and counts how it ended: one call, one
+ * count in `counters` beside DEMOTED. This is what makes emitted = delivered + dropped
+ * hold. `length` is bounded by who calls, as far as the memory behind `header` goes.
  */
-__noinline int bee_submit(__u32 fixed, __u32 tail, __u32 alert)
+static __always_inline void bee_send(struct bee_settings *set, struct bee_header *header,
+				     __u32 length, __u32 alert)
 {
-	struct bee_scratch *buffer = bee_scratch();
-	struct bee_settings *set = bee_settings();
-	struct bee_header *header;
-	__u32 kind, length;
+	__u32 kind = header->kind & (BEE_KIND_COUNT - 1);
 	__u64 flags;
 	long failed;
 
-	if (!buffer || !set || fixed < sizeof(*header) || fixed > BEE_FIXED_MAX)
-		return 0;
-	header = bee_record(buffer, fixed);
-	kind = header->kind & (BEE_KIND_COUNT - 1);
 	if (alert) {
 		enum bee_rate rate = bee_rate(set, header->tgid, header->time);
 
 		if (rate == BEE_RATE_DROP) {
 			bee_count(kind, BEE_CAUSE_RATE_LIMIT);
-			return 0;
+			return;
 		}
 		if (rate == BEE_RATE_DEMOTE) {
 			alert = 0;
@@ -221,17 +222,31 @@ __noinline int bee_submit(__u32 fixed, __u32 tail, __u32 alert)
 		}
 	}
 	flags = alert ? bee_wakeup(&alerts, header->time, 0) : bee_wakeup(&bulk, header->time, 1);
-	length = fixed + tail;
 	header->length = length;
-	barrier_var(length);
-	if (tail > BEE_TAIL_MASK + 1 + BEE_PART_MAX || length > BEE_RECORD_MAX) {
-		bee_count(kind, BEE_CAUSE_TOO_LONG);
-		return 0;
-	}
 	if (alert)
 		failed = bpf_ringbuf_output(&alerts, header, length, flags);
 	else
 		failed = bpf_ringbuf_output(&bulk, header, length, flags);
 	bee_count(kind, failed ? BEE_CAUSE_RING_FULL : BEE_CAUSE_SUBMITTED);
+}
+
+/* Sends the record, made with bee_fixed, and its tail. A global function (see names.bpf.h). */
+__noinline int bee_submit(__u32 place, __u32 fixed, __u32 tail, __u32 alert)
+{
+	struct bee_scratch *buffer = bee_scratch(place);
+	struct bee_settings *set = bee_settings();
+	struct bee_header *header;
+	__u32 length;
+
+	if (!buffer || !set || fixed < sizeof(*header) || fixed > BEE_FIXED_MAX)
+		return 0;
+	header = bee_record(buffer, fixed);
+	length = fixed + tail;
+	barrier_var(length);
+	if (tail > BEE_TAIL_MASK + 1 + BEE_PART_MAX || length > BEE_RECORD_MAX) {
+		bee_count(header->kind & (BEE_KIND_COUNT - 1), BEE_CAUSE_TOO_LONG);
+		return 0;
+	}
+	bee_send(set, header, length, alert);
 	return 0;
 }

@@ -9,35 +9,6 @@
 
 #include "core.bpf.h"
 
-#define BEE_FILTER_SIZE 32768 /* bytes, one per slot: setting a byte needs no atomic */
-
-struct bee_filter {
-	__u8 slot[BEE_FILTER_SIZE];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct bee_filter);
-} filter SEC(".maps");
-
-/* Size set by the loader from limits.inodes. Preallocated: it is filled from
- * tracing programs, where allocating is not safe before 6.1. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct bee_inode_key);
-	__type(value, struct bee_inode_value);
-} inodes SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 64);
-	__type(key, struct bee_device_key);
-	__type(value, __u32);
-} devices SEC(".maps");
-
 static __always_inline __u8 *bee_filter_slot(__u64 inode, __u32 device)
 {
 	__u32 zero = 0;

@@ -55,11 +55,50 @@ struct {
 	__type(value, struct bee_bucket);
 } buckets SEC(".maps");
 
+/* What watch/ compiled; key.policy says for which configuration. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct bee_rule_key);
+	__type(value, __u32);
+} rules SEC(".maps");
+
+/* Watched files: a byte for each hash in front of the table, see inodes.bpf.h. */
+#define BEE_FILTER_SIZE 32768 /* bytes, one per slot: setting a byte needs no atomic */
+
+struct bee_filter {
+	__u8 slot[BEE_FILTER_SIZE];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bee_filter);
+} filter SEC(".maps");
+
+/* Size set by the loader from limits.inodes. Preallocated: it is filled from
+ * tracing programs, where allocating is not safe before 6.1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct bee_inode_key);
+	__type(value, struct bee_inode_value);
+} inodes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, struct bee_device_key);
+	__type(value, __u32);
+} devices SEC(".maps");
+
 /* A record is built here before it is copied to a ring: the length of a path is
  * only known at its end, and bpf_ringbuf_reserve wants a constant. Every object has
- * its own, and one program in it: where programs can be preempted (7.x) two on one
- * CPU must not write to the same buffer. The kernel never runs one program twice at
- * a time on one CPU. */
+ * its own, and in it a buffer (slot) for each program that can be preempted
+ * (tracepoints from 7.x on, trampolines): two on one CPU must not write to the same.
+ * The kernel never runs one program twice at a time on one CPU. The loader sets the
+ * number of slots. */
 #define BEE_FIXED_MAX  256
 #define BEE_PART_MAX   4096
 #define BEE_TAIL_MASK  0x3fff /* offsets a string may begin at */
@@ -86,6 +125,15 @@ struct bee_walk_state {
 	__u32 result;
 };
 
+/* An act on names whose dentries the kernel hands over: see file_security.bpf.c. */
+struct bee_path_act {
+	__u64 dentry[2]; /* what it is done to; 0: no second */
+	__u64 mnt[2];
+	__u64 text; /* what a symbolic link leads to */
+	__u64 value;
+	__u64 value_2;
+};
+
 /* The way through an environment: see process.bpf.c. */
 struct bee_env_state {
 	__u64 begin;
@@ -103,6 +151,7 @@ struct bee_affix_state {
 };
 
 struct bee_scratch {
+	struct bee_path_act act;
 	struct bee_affix_state affix;
 	struct bee_walk_state walk;
 	struct bee_env_state env;
@@ -117,3 +166,20 @@ struct {
 	__type(key, __u32);
 	__type(value, struct bee_scratch);
 } scratch SEC(".maps");
+
+/* A record that waits for the act to end, so that it can say how: the same bytes as
+ * in scratch, kept for the thread that acts. What finds no room is sent at once with
+ * BEE_FLAG_RESULT_UNKNOWN. */
+#define BEE_HELD_TAIL 9216 /* two paths of BEE_PART_MAX and a component more each */
+
+struct bee_held {
+	__u8 fixed[BEE_FIXED_MAX];
+	__u8 tail[BEE_HELD_TAIL];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16);
+	__type(key, __u64); /* thread group and thread */
+	__type(value, struct bee_held);
+} pending SEC(".maps");

@@ -5,7 +5,7 @@
  *
  * The functions that loop are global, not static: the verifier then proves each
  * one once instead of at every call. Such a function may only take numbers, so
- * names lie in the scratch buffer's tail and are told by their offset.
+ * names lie in the scratch buffer's tail and are told by their place.
  */
 #pragma once
 
@@ -15,14 +15,6 @@
 #define BEE_AFFIX_MAX	16
 #define BEE_FNV_BASIS	0xcbf29ce484222325ull
 #define BEE_FNV_PRIME	0x100000001b3ull
-
-/* What watch/ compiled; key.policy says for which configuration. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
-	__type(key, struct bee_rule_key);
-	__type(value, __u32);
-} rules SEC(".maps");
 
 /* The mask of the rule of this kind over these bytes; 0: there is none. */
 static __always_inline __u32 bee_rule(__u32 rule, __u32 length, __u64 hash)
@@ -38,10 +30,10 @@ static __always_inline __u32 bee_rule(__u32 rule, __u32 length, __u64 hash)
 	return mask ? *mask : 0;
 }
 
-/* FNV-1a of the name at `offset`, its first 64 bytes. */
-__noinline __u64 bee_hash(__u32 offset, __u32 length)
+/* FNV-1a of the name at `place`, its first 64 bytes. */
+__noinline __u64 bee_hash(__u32 place, __u32 length)
 {
-	struct bee_scratch *buffer = bee_scratch();
+	struct bee_scratch *buffer = bee_scratch(place);
 	struct bee_state *shared = bee_state();
 	__u64 hash;
 
@@ -51,7 +43,7 @@ __noinline __u64 bee_hash(__u32 offset, __u32 length)
 	for (__u32 i = 0; i < BEE_NAME_HASHED; i++) {
 		if (i >= length)
 			break;
-		hash = (hash ^ buffer->tail[(offset + i) & BEE_TAIL_MASK]) * BEE_FNV_PRIME;
+		hash = (hash ^ buffer->tail[(place + i) & BEE_TAIL_MASK]) * BEE_FNV_PRIME;
 	}
 	return hash;
 }
@@ -60,15 +52,15 @@ __noinline __u64 bee_hash(__u32 offset, __u32 length)
  * One byte more of a prefix (from the first on) or of a suffix (from the last on);
  * where a rule has that length it is looked up. State lies in the scratch buffer.
  */
-__noinline int bee_affix_step(__u32 offset, __u32 length, __u32 i, __u32 rule)
+__noinline int bee_affix_step(__u32 place, __u32 length, __u32 i, __u32 rule)
 {
-	struct bee_scratch *buffer = bee_scratch();
+	struct bee_scratch *buffer = bee_scratch(place);
 	struct bee_settings *set = bee_settings();
 	__u32 at, lengths;
 
 	if (!buffer || !set || i >= length || i >= BEE_AFFIX_MAX)
 		return 1;
-	at = rule == BEE_RULE_PREFIX ? offset + i : offset + length - 1 - i;
+	at = rule == BEE_RULE_PREFIX ? place + i : place + length - 1 - i;
 	lengths = rule == BEE_RULE_PREFIX ? set->prefix_lengths : set->suffix_lengths;
 	buffer->affix.hash =
 		(buffer->affix.hash ^ buffer->tail[at & BEE_TAIL_MASK]) * BEE_FNV_PRIME;
@@ -78,10 +70,10 @@ __noinline int bee_affix_step(__u32 offset, __u32 length, __u32 i, __u32 rule)
 }
 
 /* Last component: exact name, prefixes, suffixes, anchors. */
-__noinline __u32 bee_test_leaf(__u32 offset, __u32 length)
+__noinline __u32 bee_test_leaf(__u32 place, __u32 length)
 {
-	struct bee_scratch *buffer = bee_scratch();
-	__u64 hash = bee_hash(offset, length);
+	struct bee_scratch *buffer = bee_scratch(place);
+	__u64 hash = bee_hash(place, length);
 
 	if (!buffer)
 		return 0;
@@ -90,29 +82,29 @@ __noinline __u32 bee_test_leaf(__u32 offset, __u32 length)
 		buffer->affix.mask |= BEE_WATCH_ANCHOR;
 	buffer->affix.hash = BEE_FNV_BASIS;
 	for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
-		if (bee_affix_step(offset, length, i, BEE_RULE_PREFIX))
+		if (bee_affix_step(place, length, i, BEE_RULE_PREFIX))
 			break;
 	}
 	buffer->affix.hash = BEE_FNV_BASIS;
 	for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
-		if (bee_affix_step(offset, length, i, BEE_RULE_SUFFIX))
+		if (bee_affix_step(place, length, i, BEE_RULE_SUFFIX))
 			break;
 	}
 	return buffer->affix.mask;
 }
 
 /* A directory on the way to the last component; `direct`: the one it lies in. */
-__noinline __u32 bee_test_directory(__u32 offset, __u32 length, __u32 direct)
+__noinline __u32 bee_test_directory(__u32 place, __u32 length, __u32 direct)
 {
-	struct bee_scratch *buffer = bee_scratch();
-	__u64 hash = bee_hash(offset, length);
+	struct bee_scratch *buffer = bee_scratch(place);
+	__u64 hash = bee_hash(place, length);
 	__u32 mask;
 
 	if (!buffer)
 		return 0;
 	/* ".." leaves the directory before it: only user space can follow. */
-	if (length == 2 && buffer->tail[offset & BEE_TAIL_MASK] == '.' &&
-	    buffer->tail[(offset + 1) & BEE_TAIL_MASK] == '.')
+	if (length == 2 && buffer->tail[place & BEE_TAIL_MASK] == '.' &&
+	    buffer->tail[(place + 1) & BEE_TAIL_MASK] == '.')
 		return BEE_WATCH_ANY | BEE_WATCH_WRITE;
 	mask = bee_rule(BEE_RULE_DIRECTORY, 0, hash);
 	if (direct)
@@ -127,16 +119,16 @@ __noinline __u32 bee_test_directory(__u32 offset, __u32 length, __u32 direct)
 /* The result of bee_test_name beside the mask bits. */
 #define BEE_NAME_SLASH 0x100u /* it has a directory in it */
 
-/* Bytes before the next '/' among the `length` at `offset`. */
-__noinline __u32 bee_component_length(__u32 offset, __u32 length)
+/* Bytes before the next '/' among the `length` at `place`. */
+__noinline __u32 bee_component_length(__u32 place, __u32 length)
 {
-	struct bee_scratch *buffer = bee_scratch();
+	struct bee_scratch *buffer = bee_scratch(place);
 	__u32 i;
 
 	if (!buffer)
 		return 0;
 	for (i = 0; i < BEE_NAME_SCAN; i++) {
-		if (i >= length || buffer->tail[(offset + i) & BEE_TAIL_MASK] == '/')
+		if (i >= length || buffer->tail[(place + i) & BEE_TAIL_MASK] == '/')
 			break;
 	}
 	return i;
@@ -144,16 +136,16 @@ __noinline __u32 bee_component_length(__u32 offset, __u32 length)
 
 /*
  * A name as a caller gave it ("../x/.ssh/id"), `length` bytes without its NUL at
- * `offset`. What cannot be told from the string alone (".." on the way, too long)
+ * `place`. What cannot be told from the string alone (".." on the way, too long)
  * makes it a candidate.
  *
  * Goes by components, not by bytes: before 6.2 the verifier takes every number of a
  * program with subprograms for one whose exact value matters (kernel commit
  * be2ef8161572), and a loop over bytes with branches in it is a million steps there.
  */
-__noinline __u32 bee_test_name(__u32 offset, __u32 length)
+__noinline __u32 bee_test_name(__u32 place, __u32 length)
 {
-	struct bee_scratch *buffer = bee_scratch();
+	struct bee_scratch *buffer = bee_scratch(place);
 	struct bee_state *shared = bee_state();
 	__u32 begin, mask, previous, previous_length;
 
@@ -164,23 +156,23 @@ __noinline __u32 bee_test_name(__u32 offset, __u32 length)
 	begin = mask = previous = previous_length = bee_unknown(shared, 0);
 	/* rename("a/b/", …): the slashes at the end are not part of the name. */
 	for (__u32 i = 0; i < 8; i++) {
-		if (length > 1 && buffer->tail[(offset + length - 1) & BEE_TAIL_MASK] == '/')
+		if (length > 1 && buffer->tail[(place + length - 1) & BEE_TAIL_MASK] == '/')
 			length--;
 	}
 	length = bee_unknown(shared, length);
 	for (__u32 i = 0; i < BEE_NAME_PARTS; i++) {
-		__u32 size = bee_component_length(offset + begin, length - begin);
+		__u32 size = bee_component_length(place + begin, length - begin);
 
 		if (begin + size >= length) {
 			if (previous_length)
-				mask |= bee_test_directory(offset + previous, previous_length, 1);
+				mask |= bee_test_directory(place + previous, previous_length, 1);
 			if (length > begin)
-				mask |= bee_test_leaf(offset + begin, length - begin);
+				mask |= bee_test_leaf(place + begin, length - begin);
 			return mask;
 		}
 		/* "./x" and "/x" lie where the walk begins; "." leads nowhere. */
-		if (size && !(size == 1 && buffer->tail[(offset + begin) & BEE_TAIL_MASK] == '.')) {
-			mask |= bee_test_directory(offset + begin, size, 0);
+		if (size && !(size == 1 && buffer->tail[(place + begin) & BEE_TAIL_MASK] == '.')) {
+			mask |= bee_test_directory(place + begin, size, 0);
 			previous = bee_unknown(shared, begin);
 			previous_length = bee_unknown(shared, size);
 			mask = bee_unknown(shared, mask | BEE_NAME_SLASH);

@@ -29,14 +29,14 @@
 
 /* Tests one component by its role. Returns the mask, and above it the role of the next. */
 #define BEE_NEXT_ROLE 8
-static __always_inline __u32 bee_test_component(__u32 offset, __u32 length, __u32 role)
+static __always_inline __u32 bee_test_component(__u32 place, __u32 length, __u32 role)
 {
 	switch (role) {
 	case BEE_WALK_LEAF:
-		return (bee_test_leaf(offset, length) & 0xf) | BEE_WALK_PARENT << BEE_NEXT_ROLE;
+		return (bee_test_leaf(place, length) & 0xf) | BEE_WALK_PARENT << BEE_NEXT_ROLE;
 	case BEE_WALK_PARENT:
 	case BEE_WALK_ANCESTOR:
-		return (bee_test_directory(offset, length, role == BEE_WALK_PARENT) & 0xf) |
+		return (bee_test_directory(place, length, role == BEE_WALK_PARENT) & 0xf) |
 		       BEE_WALK_ANCESTOR << BEE_NEXT_ROLE;
 	default:
 		return BEE_WALK_UNTESTED << BEE_NEXT_ROLE;
@@ -53,9 +53,9 @@ static __always_inline __u32 bee_test_component(__u32 offset, __u32 length, __u3
  * walk's state lies in the scratch buffer, so that the verifier proves this once
  * and not for each turn of the loop.
  */
-__noinline __u32 bee_walk_step(__u32 first)
+__noinline __u32 bee_walk_step(__u32 place, __u32 first)
 {
-	struct bee_scratch *buffer = bee_scratch();
+	struct bee_scratch *buffer = bee_scratch(place);
 	struct bee_walk_state *walk;
 	struct dentry *dentry, *parent;
 	struct mount *mount, *above;
@@ -95,7 +95,7 @@ __noinline __u32 bee_walk_step(__u32 first)
 	walk->at = here + size;
 	if (parent == dentry || !parent)
 		return BEE_STEP_TOP;
-	tested = bee_test_component(here, size - 1, walk->role);
+	tested = bee_test_component((place & ~0xffffu) | here, size - 1, walk->role);
 	walk->mask |= tested & 0xf;
 	walk->role = tested >> BEE_NEXT_ROLE;
 	walk->dentry = (__u64)parent;
@@ -103,13 +103,13 @@ __noinline __u32 bee_walk_step(__u32 first)
 }
 
 /*
- * Walks up from `dentry` on mount `vfsmount`, writing to the scratch tail from
- * `offset`. Mount points are followed by struct mount, which holds vfsmount.
+ * Walks up from `dentry` on mount `vfsmount`, writing to `place`. Mount points are followed by
+ * struct mount, which holds vfsmount.
  */
-__noinline __u32 bee_walk(__u64 dentry, __u64 vfsmount, __u32 offset, __u32 role)
+__noinline __u32 bee_walk(__u32 place, __u64 dentry, __u64 vfsmount, __u32 role)
 {
-	struct bee_scratch *buffer = bee_scratch();
-	__u32 step = BEE_STEP_ON, start = offset & BEE_TAIL_MASK;
+	struct bee_scratch *buffer = bee_scratch(place);
+	__u32 step = BEE_STEP_ON, start = place & BEE_TAIL_MASK;
 	struct bee_walk_state *walk;
 
 	if (!buffer)
@@ -125,7 +125,7 @@ __noinline __u32 bee_walk(__u64 dentry, __u64 vfsmount, __u32 offset, __u32 role
 	for (int i = 0; i < BEE_DEPTH_MAX; i++) {
 		if (walk->at - start > BEE_PART_MAX - 256)
 			break;
-		step = bee_walk_step(i == 0);
+		step = bee_walk_step(place, i == 0);
 		if (step != BEE_STEP_ON)
 			break;
 	}

@@ -21,10 +21,10 @@
 #define RAMFS_MAGIC	0x858458f6
 #define HUGETLBFS_MAGIC 0x958458f6
 
-/* Length of the variable's name at `offset`: up to '=', at most BEE_ENV_NAME. */
-__noinline __u32 bee_env_name_length(__u32 offset)
+/* Length of the variable's name at `place`: up to '=', at most BEE_ENV_NAME. */
+__noinline __u32 bee_env_name_length(__u32 place)
 {
-	struct bee_scratch *buffer = bee_scratch();
+	struct bee_scratch *buffer = bee_scratch(place);
 	struct bee_state *shared = bee_state();
 	__u32 length;
 
@@ -33,7 +33,7 @@ __noinline __u32 bee_env_name_length(__u32 offset)
 	length = bee_unknown(shared, 0);
 	/* Counts without leaving the loop early: once the end is met nothing more is added. */
 	for (__u32 i = 0; i < BEE_ENV_NAME; i++) {
-		__u8 byte = buffer->tail[(offset + i) & BEE_TAIL_MASK];
+		__u8 byte = buffer->tail[(place + i) & BEE_TAIL_MASK];
 
 		if (length == i && byte != '=' && byte)
 			length = bee_unknown(shared, i + 1);
@@ -54,9 +54,9 @@ __noinline __u32 bee_env_name_length(__u32 offset)
  * is moved; what user space gets holds no value. One step is proven once by the
  * verifier, not for each turn of the loop.
  */
-__noinline __u32 bee_env_step(void)
+__noinline __u32 bee_env_step(__u32 place)
 {
-	struct bee_scratch *buffer = bee_scratch();
+	struct bee_scratch *buffer = bee_scratch(place);
 	struct bee_env_state *env;
 	__u32 at, room, length;
 	long size;
@@ -75,7 +75,7 @@ __noinline __u32 bee_env_step(void)
 	 * the environment is not searched; no byte of a value leaves. */
 	if (size >= BEE_PART_MAX)
 		return BEE_ENV_CUT;
-	length = bee_env_name_length(room);
+	length = bee_env_name_length((place & ~0xffffu) | room);
 	if (length > BEE_ENV_NAME)
 		length = BEE_ENV_NAME;
 	bpf_probe_read_kernel(&buffer->tail[at], length, &buffer->tail[room]);
@@ -85,11 +85,11 @@ __noinline __u32 bee_env_step(void)
 	return BEE_ENV_ON;
 }
 
-/* Writes the names of the environment's variables to the tail at `offset`. */
-__noinline __u32 bee_env_names(__u64 begin, __u64 end, __u32 offset)
+/* Writes the names of the environment's variables to `place`. */
+__noinline __u32 bee_env_names(__u32 place, __u64 begin, __u64 end)
 {
-	struct bee_scratch *buffer = bee_scratch();
-	__u32 start = offset & BEE_TAIL_MASK, step = BEE_ENV_CUT;
+	struct bee_scratch *buffer = bee_scratch(place);
+	__u32 start = place & BEE_TAIL_MASK, step = BEE_ENV_CUT;
 	struct bee_env_state *env;
 
 	if (!buffer)
@@ -103,7 +103,7 @@ __noinline __u32 bee_env_names(__u64 begin, __u64 end, __u32 offset)
 		step = BEE_ENV_CUT;
 		if (env->at - start > BEE_ENV_NAMES - BEE_ENV_NAME - 1)
 			break;
-		step = bee_env_step();
+		step = bee_env_step(place);
 		if (step != BEE_ENV_ON)
 			break;
 		step = BEE_ENV_CUT;
@@ -147,13 +147,13 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 
 	if (!bee_active(set))
 		return 0;
-	buffer = bee_scratch();
+	buffer = bee_scratch(0);
 	if (!buffer) {
 		bee_count(BEE_KIND_EXEC, BEE_CAUSE_NO_SCRATCH);
 		return 0;
 	}
 	record = bee_fixed(buffer, struct bee_exec);
-	bee_begin(BEE_KIND_EXEC, hook, sizeof(*record));
+	bee_begin(0, BEE_KIND_EXEC, hook, sizeof(*record));
 	image = BPF_CORE_READ(bprm, file);
 	inode = BPF_CORE_READ(image, f_inode);
 	mm = BPF_CORE_READ(task, mm);
@@ -164,8 +164,8 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 	if (record->header.uid != record->header.euid)
 		record->header.flags |= BEE_FLAG_SETUID;
 
-	walk = bee_walk((__u64)BPF_CORE_READ(image, f_path.dentry),
-			(__u64)BPF_CORE_READ(image, f_path.mnt), 0, BEE_WALK_UNTESTED);
+	walk = bee_walk(0, (__u64)BPF_CORE_READ(image, f_path.dentry),
+			(__u64)BPF_CORE_READ(image, f_path.mnt), BEE_WALK_UNTESTED);
 	record->header.flags |= bee_walk_flags(walk);
 	record->image_length = BEE_WALK_LENGTH(walk);
 	at = record->image_length;
@@ -195,7 +195,7 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 	begin = BPF_CORE_READ(mm, env_start);
 	end = BPF_CORE_READ(mm, env_end);
 	if (set->env_names && end > begin) {
-		__u32 names = bee_env_names(begin, end, at);
+		__u32 names = bee_env_names(at, begin, end);
 
 		if (names & BEE_ENV_CUT)
 			record->header.flags |= BEE_FLAG_ENV_TRUNCATED;
@@ -204,7 +204,7 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 		record->env_length = names & 0xfff;
 		at += record->env_length;
 	}
-	bee_submit(sizeof(*record), at, 0);
+	bee_submit(0, sizeof(*record), at, 0);
 	return 0;
 }
 
@@ -345,6 +345,47 @@ int BPF_PROG(raw_tp__sched_process_exit, struct task_struct *task)
 {
 	return BPF_CORE_READ(task, signal, live.counter) == 0 ? bee_exit(task, BEE_HOOK_RAW_TP_EXIT)
 							      : 0;
+}
+
+/* The same three at functions, where the kernel has trampolines or kprobes: the programs
+ * of tracepoints can be preempted from 7.0 on, and the kernel then skips one that another
+ * task of the same CPU is in the middle of. finalize_exec is the end of every binary
+ * format's loading; wake_up_new_task the last of a fork; taskstats_exit (CONFIG_TASKSTATS)
+ * comes when it is known whether the last thread ends. */
+SEC("fentry/finalize_exec")
+int BPF_PROG(fentry__finalize_exec, struct linux_binprm *bprm)
+{
+	return bee_exec((void *)bpf_get_current_task(), bprm, BEE_HOOK_FENTRY_FINALIZE_EXEC);
+}
+
+SEC("kprobe/finalize_exec")
+int BPF_KPROBE(kprobe__finalize_exec, struct linux_binprm *bprm)
+{
+	return bee_exec((void *)bpf_get_current_task(), bprm, BEE_HOOK_KPROBE_FINALIZE_EXEC);
+}
+
+SEC("fentry/wake_up_new_task")
+int BPF_PROG(fentry__wake_up_new_task, struct task_struct *child)
+{
+	return bee_fork(child, BEE_HOOK_FENTRY_WAKE_UP_NEW_TASK);
+}
+
+SEC("kprobe/wake_up_new_task")
+int BPF_KPROBE(kprobe__wake_up_new_task, struct task_struct *child)
+{
+	return bee_fork(child, BEE_HOOK_KPROBE_WAKE_UP_NEW_TASK);
+}
+
+SEC("fentry/taskstats_exit")
+int BPF_PROG(fentry__taskstats_exit, struct task_struct *task, int group_dead)
+{
+	return group_dead ? bee_exit(task, BEE_HOOK_FENTRY_TASKSTATS_EXIT) : 0;
+}
+
+SEC("kprobe/taskstats_exit")
+int BPF_KPROBE(kprobe__taskstats_exit, struct task_struct *task, int group_dead)
+{
+	return group_dead ? bee_exit(task, BEE_HOOK_KPROBE_TASKSTATS_EXIT) : 0;
 }
 
 SEC("raw_tp/cgroup_mkdir")

@@ -147,14 +147,6 @@ const __u8 bee_compat_calls[BEE_SYSCALLS] = {
 	[452] = CALL_FCHMODAT, /* fchmodat2 */
 };
 
-/* CS does not tell: a 64-bit program may use `int 0x80`. TS_COMPAT does. */
-#define TS_COMPAT 0x0002
-
-static __always_inline bool bee_compat(struct task_struct *task)
-{
-	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
-}
-
 /* Where the arguments lie in pt_regs, native and 32-bit. The layout is the ABI
  * of arch/x86/include/uapi/asm/ptrace.h. */
 #define BEE_REGISTER(name) __builtin_offsetof(struct pt_regs, name)
@@ -213,14 +205,6 @@ const __u8 bee_compat_calls[BEE_SYSCALLS] = {
 	[437] = CALL_OPENAT2,
 	[452] = CALL_FCHMODAT, /* fchmodat2 */
 };
-
-/* arch/arm64/include/asm/thread_info.h */
-#define TIF_32BIT   (1ul << 22)
-
-static __always_inline bool bee_compat(struct task_struct *task)
-{
-	return BPF_CORE_READ(task, thread_info.flags) & TIF_32BIT;
-}
 
 /* x0 holds the result by now; orig_x0 follows user_pt_regs (31 registers, sp, pc,
  * pstate) in arch/arm64/include/asm/ptrace.h. 32-bit callers use r0 to r5. */

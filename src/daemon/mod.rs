@@ -5,7 +5,6 @@
 //! programs attached → /proc scan → canary seen → privileges gone, proven →
 //! events flow → scan.
 
-mod canary;
 mod filesystems;
 mod losses;
 mod policy;
@@ -17,7 +16,6 @@ mod tests;
 mod wait;
 
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -30,7 +28,7 @@ use crate::decode;
 use crate::error::Result;
 use crate::event::{Action, Body, Event, Flags, Outcome, Severity};
 use crate::pipeline::{Errand, Fate, Pipeline};
-use crate::probe::loader::{Maps, Sensor};
+use crate::probe::loader::Sensor;
 use crate::ring::Ring;
 use crate::scanner::Answer;
 use crate::shared::{Counters, Settings, State, emitted};
@@ -438,11 +436,4 @@ impl Daemon<'_> {
         }
         Ok(())
     }
-}
-
-/// Maps a ring called `name`.
-fn ring(maps: &Maps, name: &str) -> Result<Ring> {
-    use libbpf_rs::MapCore;
-    let map = maps.get(name)?;
-    Ring::new(map.as_fd().try_clone_to_owned()?, map.max_entries() as usize)
 }

@@ -9,29 +9,28 @@ use std::time::{Duration, Instant};
 use nix::unistd::Uid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::canary::Child;
 use super::filesystems::FileSystems;
 use super::losses::Losses;
 use super::policy::{Policies, memory_devices};
 use super::scans::Scans;
 use super::wait::{Source, Waiter};
 use super::{Daemon, Overrides, Signals};
+use crate::canary::Child;
 use crate::config::Config;
 use crate::decide::Decide;
 use crate::enrich::Enrich;
 use crate::error::{Error, ExitStatus, Result};
 use crate::event::{Action, Body, Severity};
 use crate::kernel::{Places, mounts};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Canary, Pipeline};
 use crate::privilege;
-use crate::probe::loader::{self, Maps, Sensor};
-use crate::probe::{FAMILIES, Tier};
+use crate::probe::loader::{self, Conditions, Maps, Sensor};
+use crate::probe::{FAMILIES, GENERATION, Tier};
+use crate::ring::Ring;
 use crate::scanner::{self, Init};
 use crate::shared::{Counters, Settings, State};
 use crate::sink;
 
-/// This build's objects; a later one that replaces a running daemon takes the next.
-const GENERATION: u32 = 1;
 /// How long the canary's records may take.
 const CANARY: Duration = Duration::from_secs(2);
 
@@ -94,8 +93,9 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     let decide = Decide::new(&config);
     let mut pipeline = Pipeline::new(enrich, decide, sinks, stages, own);
     pipeline.devices = memory_devices().map(|(node, name)| (node, name.as_bytes().into())).collect();
-    let rings = [super::ring(&maps, "alerts")?, super::ring(&maps, "bulk")?];
-    let sensors = sensors(&config, &maps, options.force_tier)?;
+    let rings = [Ring::of(maps.get("alerts")?)?, Ring::of(maps.get("bulk")?)?];
+    let conditions = Conditions { forced: options.force_tier, ..Conditions::new(&maps) };
+    let sensors = sensors(&config, &conditions)?;
 
     let cgroup = config.host.cgroup.clone().or_else(|| cgroup_mount(&config));
     pipeline.enrich.prime(&config.host.proc, cgroup.as_deref())?;
@@ -135,7 +135,7 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
         until: options.duration.map(|span| started + span),
         config,
     };
-    daemon.prove_sensors()?;
+    daemon.prove_sensors(&conditions)?;
 
     privilege::lock_down(&account, keep_bpf)?;
 
@@ -156,7 +156,7 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
 
 /// Loads every sensor that is switched on. One that cannot run is named with its
 /// reason and the others go on.
-fn sensors(config: &Config, maps: &Maps, forced: Option<Tier>) -> Result<Vec<Sensor>> {
+fn sensors(config: &Config, conditions: &Conditions<'_>) -> Result<Vec<Sensor>> {
     let mut running = Vec::new();
     let mut reasons = Vec::new();
     for family in FAMILIES {
@@ -167,7 +167,7 @@ fn sensors(config: &Config, maps: &Maps, forced: Option<Tier>) -> Result<Vec<Sen
         if !wanted {
             continue;
         }
-        let Some(sensor) = loader::start(family.name, maps, forced) else { continue };
+        let Some(sensor) = loader::start(family.name, conditions) else { continue };
         for refused in &sensor.refused {
             tracing::debug!(sensor = sensor.name, hook = refused.hook, reason = refused.reason, "not used");
         }
@@ -210,33 +210,35 @@ fn signals() -> Result<Signals> {
 }
 
 impl Daemon<'_> {
-    /// Has a child do what each sensor must report, and waits for the records.
-    fn prove_sensors(&mut self) -> Result<()> {
-        let child = Child::fork()?;
+    /// Has a child do what each sensor must report. A hook that stays silent is given
+    /// up, and the sensor loaded again with what comes after it.
+    fn prove_sensors(&mut self, conditions: &Conditions<'_>) -> Result<()> {
         let exe = std::fs::read_link("/proc/self/exe")?;
         self.pipeline.canary_path = std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str()).to_vec();
-        self.pipeline.canary.pid = child.pid();
-        self.settings.set_canary_tgid(child.pid());
-        child.act()?;
-        let deadline = Instant::now() + CANARY;
-        let mut silent = self.silent_points();
-        while !silent.is_empty() && Instant::now() < deadline {
-            self.drain();
-            silent = self.silent_points();
-            if !silent.is_empty() {
-                // The records are in the ring before the child's end is known; only a
-                // busy machine takes longer.
-                std::thread::sleep(Duration::from_millis(1));
+        let mut given_up: Vec<&'static str> = Vec::new();
+        loop {
+            let silent = self.silent_hooks()?;
+            if silent.is_empty() {
+                break;
             }
-        }
-        self.settings.set_canary_tgid(0);
-        for (name, what) in &silent {
-            if let Some(at) = self.sensors.iter().position(|sensor| sensor.name == *name) {
-                tracing::error!(
-                    "the {name} sensor loaded and attached, but {what} was not reported as it was done; continuing \
-                     without its events"
+            let names: Vec<&'static str> = silent.iter().map(|(name, _)| *name).collect();
+            given_up.extend(silent.iter().map(|(_, hook)| *hook));
+            for (name, hook) in silent {
+                tracing::warn!(
+                    "the {name} sensor does not use {hook}: it attaches here, but reports nothing"
                 );
+            }
+            for name in names {
+                let Some(at) = self.sensors.iter().position(|sensor| sensor.name == name) else { continue };
                 self.sensors.remove(at);
+                let conditions = Conditions { silent: &given_up, ..*conditions };
+                let Some(sensor) = loader::start(name, &conditions) else { continue };
+                match &sensor.failure {
+                    None => self.sensors.insert(at, sensor),
+                    Some(why) => tracing::error!(
+                        "the {name} sensor cannot run here: {why}; continuing without its events"
+                    ),
+                }
             }
         }
         self.pipeline.canary = Default::default();
@@ -249,25 +251,30 @@ impl Daemon<'_> {
         Ok(())
     }
 
-    fn silent_points(&self) -> Vec<(&'static str, &'static str)> {
-        let seen = self.pipeline.canary;
-        let mut silent = Vec::new();
-        for sensor in &self.sensors {
-            let acts: &[(bool, &str, &str)] = match sensor.name {
-                "process" => &[
-                    (seen.forked, "fork", "the fork of a child"),
-                    (seen.executed, "exec", "an exec"),
-                    (seen.ended, "exit", "the exit of a child"),
-                ],
-                _ => &[(seen.opened, "opens and changes of names", "the open of a file")],
-            };
-            for (proven, point, what) in acts {
-                if !proven && sensor.attached.iter().any(|(attached, _)| attached == point) {
-                    silent.push((sensor.name, *what));
-                }
+    /// One act of the canary; the hooks that did not report it, with their sensor.
+    fn silent_hooks(&mut self) -> Result<Vec<(&'static str, &'static str)>> {
+        let child = Child::fork()?;
+        self.pipeline.canary = Canary { pid: child.pid(), hooks: Vec::new() };
+        self.settings.set_canary_tgid(child.pid());
+        let acted = child.act()?;
+        let deadline = Instant::now() + CANARY;
+        let silent = loop {
+            self.drain();
+            let heard = &self.pipeline.canary.hooks;
+            let silent: Vec<_> = self
+                .sensors
+                .iter()
+                .flat_map(|sensor| sensor.unproven(acted, heard).map(|hook| (sensor.name, hook)))
+                .collect();
+            if silent.is_empty() || Instant::now() > deadline {
+                break silent;
             }
-        }
-        silent
+            // The records are in the ring before the child's end is known; only a busy
+            // machine takes longer.
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        self.settings.set_canary_tgid(0);
+        Ok(silent)
     }
 
     /// The `start` event: what runs, and how.

@@ -58,6 +58,8 @@ flags! {
     DEMOTED = 19, "demoted";
     /// A name argument could not be read from the caller's memory.
     PATH_UNREADABLE = 20, "path_unreadable";
+    /// How the act ended was not seen; it may have been refused.
+    RESULT_UNKNOWN = 21, "result_unknown";
 }
 
 impl Flags {

@@ -52,6 +52,8 @@ pub enum Outcome {
     Success,
     /// It was refused or failed with this errno (positive).
     Failure(i32),
+    /// How it ended was not seen.
+    Unknown,
 }
 
 /// `bee.access`: what the open file may be used for.

@@ -4,19 +4,21 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Mutex;
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapHandle, Object, OpenObject, PrintLevel};
 
-use super::{FAMILIES, Family, Point, Tier, Variant};
+use super::{FAMILIES, Mechanism, Point, Tier, Variant};
+use crate::canary::Acted;
 use crate::config::Limits;
 use crate::error::{Error, Result};
 use crate::skel;
 
 pub(crate) type Prepare<'a> = &'a mut dyn FnMut(&mut OpenObject) -> Result<()>;
 pub(crate) type UseLoaded<'a> = &'a mut dyn FnMut(&Object) -> Result<()>;
-pub(crate) type Load = fn(Prepare<'_>, UseLoaded<'_>) -> Result<()>;
+pub(crate) type Load = fn(Option<&Path>, Prepare<'_>, UseLoaded<'_>) -> Result<()>;
 
 /// The one map that is not shared.
 const SCRATCH: &str = "scratch";
@@ -101,13 +103,33 @@ pub struct Refused {
     pub reason: String,
 }
 
+/// What the loader may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions<'a> {
+    /// The shared maps.
+    pub maps: &'a Maps,
+    /// The kernel's types from a file, for a kernel that has none of its own built in.
+    pub btf: Option<&'a Path>,
+    /// No better tier than this.
+    pub forced: Option<Tier>,
+    /// Hooks that attached and then did not report what was done (`bee.hook`).
+    pub silent: &'a [&'static str],
+}
+
+impl<'a> Conditions<'a> {
+    /// Nothing but the maps: the best there is, with the kernel's own types.
+    pub fn new(maps: &'a Maps) -> Self {
+        Self { maps, btf: None, forced: None, silent: &[] }
+    }
+}
+
 /// A sensor that runs, or why it does not.
 #[derive(Debug)]
 pub struct Sensor {
     /// `bee.sensor`.
     pub name: &'static str,
     /// What was attached: point and variant.
-    pub attached: Vec<(&'static str, &'static Variant)>,
+    pub attached: Vec<(&'static Point, &'static Variant)>,
     /// What was tried in vain.
     pub refused: Vec<Refused>,
     /// Set when the sensor does not run.
@@ -116,9 +138,22 @@ pub struct Sensor {
 }
 
 impl Sensor {
-    /// The weakest tier among its required points; `None` when it does not run.
+    /// The weakest tier among its points, context apart; `None` when it does not run.
     pub fn tier(&self) -> Option<Tier> {
-        self.attached.iter().map(|(_, variant)| variant.tier).max()
+        self.attached.iter().filter(|(point, _)| point.graded).map(|(_, variant)| variant.tier).max()
+    }
+
+    /// Hooks that must have reported the canary and are not among those that did.
+    pub fn unproven(&self, acted: Acted, heard: &[u16]) -> impl Iterator<Item = &'static str> {
+        let silent = self
+            .attached
+            .iter()
+            .filter(move |(point, variant)| acted.shows(point.proof) && !heard.contains(&variant.id));
+        silent.map(|(_, variant)| variant.hook)
+    }
+
+    fn refuse(&mut self, point: &Point, variant: &Variant, reason: String) {
+        self.refused.push(Refused { point: point.name, hook: variant.hook, tier: variant.tier, reason });
     }
 
     /// Detaches its programs.
@@ -128,8 +163,8 @@ impl Sensor {
     }
 }
 
-/// Loads and attaches one sensor.
-pub fn start(name: &str, maps: &Maps, forced: Option<Tier>) -> Option<Sensor> {
+/// Loads and attaches one sensor: the first of its mechanisms that works.
+pub fn start(name: &str, conditions: &Conditions<'_>) -> Option<Sensor> {
     let family = FAMILIES.iter().find(|family| family.name == name)?;
     let mut sensor = Sensor {
         name: family.name,
@@ -138,69 +173,111 @@ pub fn start(name: &str, maps: &Maps, forced: Option<Tier>) -> Option<Sensor> {
         failure: None,
         links: Vec::new(),
     };
-    if let Err(error) = attach(family, maps, forced, &mut sensor) {
-        sensor.detach();
-        sensor.failure = Some(error.to_string());
+    for (point, variant) in family.variants() {
+        if conditions.silent.contains(&variant.hook) {
+            sensor.refuse(point, variant, SILENT.to_owned());
+        }
     }
+    let mut failures: Vec<String> = Vec::new();
+    for mechanism in family.mechanisms {
+        match attach(mechanism, conditions, &mut sensor) {
+            Ok(()) => return Some(sensor),
+            Err(NotHere::NoPrograms) => {}
+            Err(NotHere::Refused(why)) => {
+                sensor.detach();
+                failures.push(why);
+            }
+        }
+    }
+    sensor.failure = Some(match (failures.is_empty(), conditions.forced) {
+        (true, Some(tier)) => format!("this release has no programs for the tier {}", tier.name()),
+        _ => failures.join("; "),
+    });
     Some(sensor)
 }
 
-/// Which variant of each point comes next; `None` when all were tried.
+/// Why a mechanism does not work.
+enum NotHere {
+    /// It has nothing at the forced tier or below.
+    NoPrograms,
+    /// All it has was tried.
+    Refused(String),
+}
+
+/// Which variant of each point comes next; past the end when all were tried.
 struct Choice<'a> {
-    points: &'a [Point],
+    points: &'static [Point],
+    conditions: &'a Conditions<'a>,
     next: Vec<usize>,
 }
 
-impl Choice<'_> {
-    fn chosen(&self) -> impl Iterator<Item = (usize, &'static str, &'static Variant)> {
-        self.points.iter().zip(&self.next).enumerate().filter_map(|(index, (point, next))| {
-            // 'static: the tables are.
-            let variants: &'static [Variant] = point.variants;
-            Some((index, point.name, variants.get(*next)?))
+impl<'a> Choice<'a> {
+    fn new(points: &'static [Point], conditions: &'a Conditions<'a>) -> Self {
+        let mut choice = Self { points, conditions, next: vec![0; points.len()] };
+        for index in 0..points.len() {
+            choice.settle(index);
+        }
+        choice
+    }
+
+    /// On to the next variant of this point.
+    fn advance(&mut self, index: usize) {
+        self.next[index] += 1;
+        self.settle(index);
+    }
+
+    /// Past what a forced tier forbids and what was proven silent.
+    fn settle(&mut self, index: usize) {
+        while self.points[index].variants.get(self.next[index]).is_some_and(|variant| {
+            self.conditions.forced.is_some_and(|tier| variant.tier < tier)
+                || self.conditions.silent.contains(&variant.hook)
+        }) {
+            self.next[index] += 1;
+        }
+    }
+
+    fn chosen(&self) -> Vec<Chosen> {
+        let both = self.points.iter().zip(&self.next).enumerate();
+        both.filter_map(|(index, (point, next))| {
+            Some(Chosen { index, point, variant: point.variants.get(*next)? })
         })
+        .collect()
+    }
+
+    /// A point that must be and has nothing left to try.
+    fn missing(&self) -> Option<&'static Point> {
+        let mut both = self.points.iter().zip(&self.next);
+        both.find(|(point, next)| point.required && **next >= point.variants.len()).map(|(point, _)| point)
     }
 }
 
-fn attach(family: &Family, maps: &Maps, forced: Option<Tier>, sensor: &mut Sensor) -> Result<()> {
-    let mut choice = Choice { points: family.points, next: vec![0; family.points.len()] };
-    if let Some(tier) = forced {
-        for (point, next) in family.points.iter().zip(&mut choice.next) {
-            // A forced tier forbids the better ones; what has nothing at it or below is off.
-            *next = point
-                .variants
-                .iter()
-                .position(|variant| variant.tier >= tier)
-                .unwrap_or(point.variants.len());
-        }
-    }
+#[derive(Clone, Copy)]
+struct Chosen {
+    index: usize,
+    point: &'static Point,
+    variant: &'static Variant,
+}
+
+fn attach(
+    mechanism: &'static Mechanism,
+    conditions: &Conditions<'_>,
+    sensor: &mut Sensor,
+) -> std::result::Result<(), NotHere> {
+    let mut choice = Choice::new(mechanism.points, conditions);
     loop {
-        for (point, next) in family.points.iter().zip(&choice.next) {
-            if point.required && *next >= point.variants.len() {
-                let reasons: Vec<String> = sensor
-                    .refused
-                    .iter()
-                    .filter(|refused| refused.point == point.name)
-                    .map(|refused| format!("{}: {}", refused.hook, refused.reason))
-                    .collect();
-                let reasons = match (reasons.is_empty(), forced) {
-                    (true, Some(tier)) => {
-                        format!("this release has no programs for the tier {}", tier.name())
-                    }
-                    _ => reasons.join("; "),
-                };
-                return Err(Error::failure(format!("nothing here can observe {}: {reasons}", point.name)));
-            }
+        if let Some(point) = choice.missing() {
+            return Err(not_here(point, &sensor.refused));
         }
-        let chosen: Vec<_> = choice.chosen().collect();
-        let mut failed: Option<(usize, String)> = None;
+        let chosen = choice.chosen();
+        let mut failed: Option<(Chosen, String)> = None;
         let mut links = Vec::new();
         let said = capture();
-        let result = load(family, maps, &chosen, &mut |object| {
-            for (index, _, variant) in &chosen {
-                match program(object, variant.program).and_then(|program| Ok(program.attach()?)) {
+        let result = load(mechanism, conditions, &chosen, &mut |object| {
+            for one in &chosen {
+                match program(object, one.variant.program).and_then(|program| Ok(program.attach()?)) {
                     Ok(link) => links.push(link),
                     Err(error) => {
-                        failed = Some((*index, format!("cannot be attached: {error}")));
+                        failed = Some((*one, format!("cannot be attached: {error}")));
                         break;
                     }
                 }
@@ -209,51 +286,64 @@ fn attach(family: &Family, maps: &Maps, forced: Option<Tier>, sensor: &mut Senso
         });
         let said = said();
         if let Err(error) = result {
-            failed = Some(find_refused(family, maps, &chosen).ok_or_else(|| explain(&error, &said))?);
+            let found = find_refused(mechanism, conditions, &chosen);
+            failed = Some(found.ok_or_else(|| NotHere::Refused(explain(&error, &said).to_string()))?);
         }
-        match failed {
-            None => {
-                sensor.links = links;
-                sensor.attached = chosen.iter().map(|(_, point, variant)| (*point, *variant)).collect();
-                return Ok(());
-            }
-            Some((index, reason)) => {
-                if let Some((_, point, variant)) = chosen.iter().find(|(chosen, ..)| *chosen == index) {
-                    tracing::debug!(hook = variant.hook, reason, "variant refused");
-                    sensor.refused.push(Refused { point, hook: variant.hook, tier: variant.tier, reason });
-                }
-                choice.next[index] += 1;
-            }
-        }
+        let Some((one, reason)) = failed else {
+            sensor.links = links;
+            sensor.attached = chosen.iter().map(|one| (one.point, one.variant)).collect();
+            return Ok(());
+        };
+        tracing::debug!(hook = one.variant.hook, reason, "variant refused");
+        sensor.refuse(one.point, one.variant, reason);
+        choice.advance(one.index);
     }
 }
 
+fn not_here(point: &Point, refused: &[Refused]) -> NotHere {
+    let tried = refused.iter().filter(|refused| refused.point == point.name);
+    let reasons: Vec<String> = tried.map(|refused| format!("{}: {}", refused.hook, refused.reason)).collect();
+    if reasons.is_empty() {
+        return NotHere::NoPrograms;
+    }
+    NotHere::Refused(format!("nothing here can observe {}: {}", point.name, reasons.join("; ")))
+}
+
+/// Of a hook that load and attach do not tell about.
+const SILENT: &str = "it loads and attaches, but does not report what is done";
+
 /// Loads each chosen program by itself to find the one the kernel refuses.
 fn find_refused(
-    family: &Family,
-    maps: &Maps,
-    chosen: &[(usize, &'static str, &'static Variant)],
-) -> Option<(usize, String)> {
+    mechanism: &Mechanism,
+    conditions: &Conditions<'_>,
+    chosen: &[Chosen],
+) -> Option<(Chosen, String)> {
     chosen.iter().find_map(|one| {
         let said = capture();
-        let result = load(family, maps, std::slice::from_ref(one), &mut |_| Ok(()));
+        let result = load(mechanism, conditions, std::slice::from_ref(one), &mut |_| Ok(()));
         let said = said();
-        result.err().map(|error| (one.0, explain(&error, &said).to_string()))
+        result.err().map(|error| (*one, explain(&error, &said).to_string()))
     })
 }
 
 fn load(
-    family: &Family,
-    maps: &Maps,
-    chosen: &[(usize, &'static str, &'static Variant)],
+    mechanism: &Mechanism,
+    conditions: &Conditions<'_>,
+    chosen: &[Chosen],
     use_loaded: UseLoaded<'_>,
 ) -> Result<()> {
-    (family.load)(
+    (mechanism.load)(
+        conditions.btf,
         &mut |object| {
-            maps.share(object)?;
+            conditions.maps.share(object)?;
+            // Only programs of trampolines are preempted while another of the object runs.
+            let preempted = chosen.iter().any(|one| one.variant.tier == Tier::Full);
+            for mut map in object.maps_mut().filter(|map| map.name() == SCRATCH) {
+                map.set_max_entries(if preempted { mechanism.slots } else { 1 })?;
+            }
             for mut program in object.progs_mut() {
                 let name = program.name().to_string_lossy().into_owned();
-                program.set_autoload(chosen.iter().any(|(_, _, variant)| variant.program == name));
+                program.set_autoload(chosen.iter().any(|one| one.variant.program == name));
             }
             Ok(())
         },

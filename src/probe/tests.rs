@@ -8,6 +8,8 @@ use libbpf_rs::skel::SkelBuilder;
 use libbpf_rs::{MapType, OpenObject};
 
 use super::*;
+use crate::skel;
+use libbpf_rs::skel::OpenSkel;
 
 /// Name and section of every program; name, kind, entries and bytes of every map.
 struct Opened {
@@ -34,38 +36,47 @@ where
     }
 }
 
-fn opened(family: &Family) -> Opened {
-    match family.name {
+fn opened(mechanism: &Mechanism) -> Opened {
+    match mechanism.object {
         "process" => open::<skel::process::ProcessSkelBuilder>(),
         "file" => open::<skel::file::FileSkelBuilder>(),
+        "file_security" => open::<skel::file_security::FileSecuritySkelBuilder>(),
         other => panic!("no object for {other}"),
     }
 }
 
-fn variants() -> impl Iterator<Item = (&'static Family, &'static Variant)> {
-    FAMILIES.iter().flat_map(|family| {
-        family
+fn mechanisms() -> impl Iterator<Item = &'static Mechanism> {
+    FAMILIES.iter().flat_map(|family| family.mechanisms)
+}
+
+fn variants() -> impl Iterator<Item = (&'static Mechanism, &'static Variant)> {
+    mechanisms().flat_map(|mechanism| {
+        mechanism
             .points
             .iter()
-            .flat_map(move |point| point.variants.iter().map(move |variant| (family, variant)))
+            .flat_map(move |point| point.variants.iter().map(move |variant| (mechanism, variant)))
     })
 }
 
 #[test]
 fn every_program_has_a_row_and_every_row_a_program() {
-    for family in FAMILIES {
-        let exist: BTreeSet<String> = opened(family).programs.into_keys().collect();
+    for mechanism in mechanisms() {
+        let exist: BTreeSet<String> = opened(mechanism).programs.into_keys().collect();
+        let object = mechanism.object;
+        let own: Vec<&str> =
+            mechanism.points.iter().flat_map(|point| point.variants).map(|row| row.program).collect();
+        assert_eq!(own.len(), own.iter().collect::<BTreeSet<_>>().len(), "{object}: one twice");
+        // An object can be more than one mechanism.
         let named: Vec<&str> =
-            variants().filter(|row| row.0.name == family.name).map(|row| row.1.program).collect();
-        assert_eq!(named.len(), named.iter().collect::<BTreeSet<_>>().len(), "{}: one twice", family.name);
-        assert_eq!(exist, named.into_iter().map(str::to_owned).collect(), "{}", family.name);
+            variants().filter(|row| row.0.object == mechanism.object).map(|row| row.1.program).collect();
+        assert_eq!(exist, named.into_iter().map(str::to_owned).collect(), "{object}");
     }
 }
 
 #[test]
 fn a_program_hangs_on_the_hook_its_row_names() {
-    for (family, variant) in variants() {
-        let section = &opened(family).programs[variant.program];
+    for (mechanism, variant) in variants() {
+        let section = &opened(mechanism).programs[variant.program];
         assert_eq!(section, variant.hook, "{}", variant.program);
         let expected = variant.program.split_once("__").unwrap();
         assert!(variant.hook.starts_with(expected.0), "{}: attach type first", variant.program);
@@ -75,7 +86,7 @@ fn a_program_hangs_on_the_hook_its_row_names() {
 #[test]
 fn a_hooks_number_says_which_hook_it_was() {
     let mut hooks: BTreeMap<u16, &str> = BTreeMap::new();
-    for (_, variant) in variants() {
+    for (_, variant) in variants().filter(|row| row.1.id != 0) {
         let before = hooks.insert(variant.id, variant.hook);
         assert!(before.is_none_or(|before| before == variant.hook), "{} twice: {}", variant.id, variant.hook);
         assert_eq!(hook(variant.id), (variant.hook, variant.tier.name()));
@@ -88,9 +99,9 @@ fn a_hooks_number_says_which_hook_it_was() {
 
 #[test]
 fn variants_are_tried_best_first_and_something_is_required() {
-    for family in FAMILIES {
-        assert!(family.points.iter().any(|point| point.required), "{}", family.name);
-        for point in family.points {
+    for mechanism in mechanisms() {
+        assert!(mechanism.points.iter().any(|point| point.required), "{}", mechanism.object);
+        for point in mechanism.points {
             assert!(point.variants.is_sorted_by_key(|variant| variant.tier), "{}", point.name);
             assert!(!point.variants.is_empty(), "{}", point.name);
         }
@@ -108,14 +119,14 @@ fn variants_are_tried_best_first_and_something_is_required() {
 fn shared_maps_have_one_shape_in_all_objects() {
     let base = open::<skel::base::BaseSkelBuilder>();
     assert!(base.programs.is_empty());
-    for family in FAMILIES {
-        for (name, shape) in opened(family).maps.iter().filter(|(name, _)| !name.contains('.')) {
+    for mechanism in mechanisms() {
+        for (name, shape) in opened(mechanism).maps.iter().filter(|(name, _)| !name.contains('.')) {
             let shared = base.maps.get(name);
             assert_eq!(
                 shared,
                 Some(shape),
                 "{}: {name} would be a map of its own, read by nobody",
-                family.name
+                mechanism.object
             );
         }
     }

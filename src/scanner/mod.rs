@@ -8,6 +8,7 @@
 
 mod child;
 mod config_files;
+mod lesson;
 pub mod mounts;
 mod scan;
 mod socket;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
+use super::lesson;
 use super::mounts::{self, Class, Mount, Volume};
 use super::walk::{self, Counts, Flow, Walk};
 use super::wire::{Answer, Coverage, Summary};
@@ -50,9 +51,9 @@ impl Patterns {
     /// The mode to teach `path` with; 0: not at all.
     fn mode(&self, path: &[u8]) -> u8 {
         let mode = if self.all.matches(path) {
-            walk::TEACH_ALL
+            lesson::TEACH_ALL
         } else if self.writes.matches(path) {
-            walk::TEACH_WRITE
+            lesson::TEACH_WRITE
         } else {
             return 0;
         };
@@ -258,7 +259,7 @@ fn one_volume(
     let Some(root) = whole.and_then(shown) else {
         return Some((Coverage::Partial, "its top directory is not to be seen from here".into()));
     };
-    match walk::mark_complete(root.as_fd()) {
+    match lesson::mark_complete(root.as_fd()) {
         Ok(()) => Some((Coverage::Complete, String::new())),
         Err(errno) => Some((Coverage::Partial, errno.desc().into())),
     }

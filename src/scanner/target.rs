@@ -14,7 +14,8 @@ use std::os::unix::ffi::OsStringExt;
 
 use nix::errno::Errno;
 
-use super::walk::{open_raw, stat, teach as teach_name};
+use super::lesson;
+use super::walk::{open_raw, stat};
 
 /// Links followed on one way; the kernel's own limit is 40 (`MAXSYMLINKS`).
 const MAX_LINKS: usize = 8;
@@ -28,7 +29,7 @@ pub fn teach(directory: i32, name: &CStr, mode: u8, local: &HashSet<u64>) -> Res
     if found.stx_uid != link.stx_uid || kind(&found) == libc::S_IFDIR {
         return Ok(false);
     }
-    teach_name(parent.as_raw_fd(), &name, mode)
+    lesson::teach(parent.as_raw_fd(), &name, mode)
 }
 
 fn kind(found: &libc::statx) -> u32 {

@@ -1,17 +1,15 @@
-//! Walking a tree and opening what is watched. An open with `O_PATH` and a
-//! non-zero mode is the lesson itself: the kernel side sees it at the end of the
-//! call and takes the inode from the descriptor, so that no number of ours has
-//! to agree with one of the kernel's.
+//! Walking a tree and teaching what is watched (`lesson.rs`).
 //!
 //! Symbolic links are never followed on the way and mounts never crossed. No
 //! descriptor is opened that could read or write a file's contents.
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
+use super::lesson;
 use super::target;
 
 /// How deep a tree is followed, and how many directories are open at once. A
@@ -19,13 +17,6 @@ use super::target;
 pub const MAX_DEPTH: usize = 512;
 /// Bytes of entries read at once; what is remembered of one directory is never more.
 const BUFFER: usize = 32 << 10;
-
-/// The mode that teaches: every open is watched.
-pub const TEACH_ALL: u8 = 1;
-/// The mode that teaches: only writes are watched.
-pub const TEACH_WRITE: u8 = 2;
-/// The mode that says: all of this file system has been taught.
-pub const TEACH_COMPLETE: u8 = 4;
 
 /// What a walk came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -179,7 +170,7 @@ impl Walk<'_> {
         let result = if kind == libc::DT_LNK {
             target::teach(directory, name, mode, self.local)
         } else {
-            teach(directory, name, mode)
+            lesson::teach(directory, name, mode)
         };
         match result {
             Ok(true) => self.counts.taught += 1,
@@ -223,20 +214,6 @@ fn pop_name(pending: &mut Vec<u8>) -> Option<CString> {
     let name = CString::new(&pending[start..end]).ok();
     pending.truncate(start);
     name
-}
-
-/// The lesson. The libc wrapper would drop the mode, for it has no `O_CREAT`.
-pub(super) fn teach(directory: i32, name: &CStr, mode: u8) -> Result<bool, Errno> {
-    open_raw(directory, name, libc::O_PATH | libc::O_NOFOLLOW, mode).map(|_| true)
-}
-
-/// Says that all of the file system `root` belongs to has been taught.
-///
-/// # Errors
-/// When it is gone.
-pub fn mark_complete(root: BorrowedFd<'_>) -> Result<(), Errno> {
-    open_raw(root.as_raw_fd(), c".", libc::O_PATH | libc::O_NOFOLLOW | libc::O_DIRECTORY, TEACH_COMPLETE)
-        .map(drop)
 }
 
 /// Opens the root of a tree and says which mount it lies on. Nothing is mounted by it.

@@ -128,6 +128,7 @@ impl Line<'_> {
         self.text("\"action\":", facts.name);
         match event.outcome {
             Outcome::Success => self.raw("\"outcome\":\"success\","),
+            Outcome::Unknown => self.raw("\"outcome\":\"unknown\","),
             Outcome::Failure(errno) => {
                 self.raw("\"outcome\":\"failure\",\"code\":\"");
                 text::push_errno(self.out, errno);

@@ -17,7 +17,7 @@ use bee_trace::wire;
 use serde_json::{Value, json};
 
 use crate::decide::configuration;
-use crate::records::{Bytes, File, Header, walked};
+use crate::records::{Bytes, File, HOOK_EXEC, HOOK_EXIT, HOOK_FORK, HOOK_SYS_EXIT, Header, walked};
 use crate::shared::memory;
 
 const LISTS: &str = r#"
@@ -421,17 +421,17 @@ fn the_canary_is_heard_and_kept_out_of_the_output() {
     bench.pipeline.canary_path = b"/usr/bin/bee-traced".to_vec();
     let child = Header::default();
     assert_eq!(bench.fate(&child.fork()), Fate::Canary);
-    assert!(bench.pipeline.canary.forked && !bench.pipeline.canary.opened);
     assert_eq!(bench.fate(&open("/etc/shadow")), Fate::Canary);
-    assert!(!bench.pipeline.canary.opened, "garbage in the record proves nothing");
+    assert_eq!(bench.pipeline.canary.hooks, [HOOK_FORK], "garbage in the record proves nothing");
     assert_eq!(bench.fate(&open("/usr/bin/bee-traced")), Fate::Canary);
-    assert!(bench.pipeline.canary.opened && !bench.pipeline.canary.executed);
     assert_eq!(bench.fate(&exec("/usr/bin/other", b"")), Fate::Canary);
-    assert!(!bench.pipeline.canary.executed);
+    assert_eq!(bench.pipeline.canary.hooks, [HOOK_FORK, HOOK_SYS_EXIT]);
     assert_eq!(bench.fate(&exec("/usr/bin/bee-traced", b"")), Fate::Canary);
-    assert!(bench.pipeline.canary.executed && !bench.pipeline.canary.ended);
     assert_eq!(bench.fate(&child.exit(0)), Fate::Canary);
-    assert!(bench.pipeline.canary.ended);
+    let all = [HOOK_FORK, HOOK_SYS_EXIT, HOOK_EXEC, HOOK_EXIT];
+    assert_eq!(bench.pipeline.canary.hooks, all);
+    assert_ne!(bench.fate(&Header { tgid: 4001, ..child }.fork()), Fate::Canary);
+    assert_eq!(bench.pipeline.canary.hooks, all, "another process proves nothing");
 }
 
 #[test]

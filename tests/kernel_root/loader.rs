@@ -3,8 +3,8 @@
 use std::os::fd::AsFd;
 
 use bee_trace::config::{Config, Limits};
-use bee_trace::probe::loader::{self, Maps};
-use bee_trace::probe::{FAMILIES, Tier};
+use bee_trace::probe::loader::{self, Conditions, Maps};
+use bee_trace::probe::{FAMILIES, Mechanism, Tier};
 use libbpf_rs::MapCore;
 use libbpf_rs::query::LinkInfoIter;
 
@@ -16,10 +16,12 @@ fn limits() -> Limits {
 fn root_every_sensor_attaches_at_every_point() {
     let maps = Maps::create(&limits()).unwrap();
     for family in FAMILIES {
-        let mut sensor = loader::start(family.name, &maps, None).unwrap();
+        let mut sensor = loader::start(family.name, &Conditions::new(&maps)).unwrap();
         assert_eq!(sensor.failure, None, "{}", family.name);
-        let points: Vec<&str> = sensor.attached.iter().map(|(point, _)| *point).collect();
-        assert_eq!(points, family.points.iter().map(|point| point.name).collect::<Vec<_>>());
+        let points: Vec<&str> = sensor.attached.iter().map(|(point, _)| point.name).collect();
+        let whole =
+            |mechanism: &Mechanism| mechanism.points.iter().map(|point| point.name).eq(points.clone());
+        assert!(family.mechanisms.iter().any(whole), "a mechanism with all its points: {points:?}");
         let weakest = sensor.attached.iter().map(|(_, variant)| variant.tier).max();
         assert_eq!(sensor.tier(), weakest);
         for refused in &sensor.refused {
@@ -33,7 +35,7 @@ fn root_every_sensor_attaches_at_every_point() {
         sensor.detach();
         assert!(sensor.attached.is_empty() && sensor.tier().is_none());
     }
-    assert!(loader::start("no such sensor", &maps, None).is_none());
+    assert!(loader::start("no such sensor", &Conditions::new(&maps)).is_none());
 }
 
 #[test]
@@ -41,7 +43,7 @@ fn root_a_sensor_that_is_dropped_leaves_no_link() {
     let links = || LinkInfoIter::default().count();
     let maps = Maps::create(&limits()).unwrap();
     let before = links();
-    let sensor = loader::start("file", &maps, None).unwrap();
+    let sensor = loader::start("file", &Conditions::new(&maps)).unwrap();
     assert!(links() > before);
     drop(sensor);
     // A link is freed a moment after its last descriptor is closed.
@@ -56,12 +58,13 @@ fn root_a_sensor_that_is_dropped_leaves_no_link() {
 fn root_a_tier_can_be_forced_down_but_not_made_up() {
     let maps = Maps::create(&limits()).unwrap();
     for family in FAMILIES {
-        let best = loader::start(family.name, &maps, Some(Tier::Full)).unwrap();
+        let forced = |tier| Conditions { forced: Some(tier), ..Conditions::new(&maps) };
+        let best = loader::start(family.name, &forced(Tier::Full)).unwrap();
         assert_eq!(best.failure, None);
         drop(best);
-        let worst = family.points.iter().flat_map(|point| point.variants).map(|variant| variant.tier).max();
+        let worst = family.variants().map(|(_, variant)| variant.tier).max();
         if worst < Some(Tier::Portable) {
-            let none = loader::start(family.name, &maps, Some(Tier::Portable)).unwrap();
+            let none = loader::start(family.name, &forced(Tier::Portable)).unwrap();
             let why = none.failure.clone().unwrap();
             assert!(why.contains("no programs for the tier portable"), "{why}");
             assert!(none.attached.is_empty() && none.refused.is_empty() && none.tier().is_none());
@@ -76,11 +79,10 @@ fn root_without_the_privilege_each_variant_is_tried_and_its_reason_kept() {
         // Capabilities belong to a thread; this one ends with the test.
         caps::clear(None, caps::CapSet::Effective).unwrap();
         for family in FAMILIES {
-            let sensor = loader::start(family.name, &maps, None).unwrap();
+            let sensor = loader::start(family.name, &Conditions::new(&maps)).unwrap();
             let why = sensor.failure.clone().unwrap();
-            let required = family.points.iter().find(|point| point.required).unwrap();
-            assert!(why.contains(required.name), "{why}");
-            for variant in required.variants {
+            for (required, variant) in family.variants().filter(|(point, _)| point.required) {
+                assert!(why.contains(required.name), "{why}");
                 assert!(why.contains(variant.hook), "{why}");
                 let refused = sensor.refused.iter().find(|refused| refused.hook == variant.hook).unwrap();
                 assert!(refused.reason.contains("ermi"), "a word on permission: {}", refused.reason);
@@ -114,4 +116,16 @@ fn root_maps_have_the_sizes_the_configuration_asks_for() {
 fn root_a_table_the_kernel_cannot_make_is_said_so() {
     let why = Maps::create(&Limits { inodes: u32::MAX, ..limits() }).unwrap_err().to_string();
     assert!(why.contains("creating the shared maps") && !why.contains("libbpf"), "{why}");
+}
+
+#[test]
+fn root_a_hook_that_was_silent_is_not_taken_again() {
+    let maps = Maps::create(&limits()).unwrap();
+    let best = loader::start("file", &Conditions::new(&maps)).unwrap();
+    let first = best.attached[0].1.hook;
+    drop(best);
+    let next = loader::start("file", &Conditions { silent: &[first], ..Conditions::new(&maps) }).unwrap();
+    assert!(next.attached.iter().all(|(_, variant)| variant.hook != first), "{:?}", next.attached);
+    let refused = next.refused.iter().find(|refused| refused.hook == first).unwrap();
+    assert!(refused.reason.contains("does not report"), "{}", refused.reason);
 }

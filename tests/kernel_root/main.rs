@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod btf;
 mod daemon;
 mod loader;
 mod names;

@@ -4,7 +4,7 @@
 use std::os::fd::AsFd;
 
 use bee_trace::config::{self, Config, Document};
-use bee_trace::probe::loader::{self, Maps, Sensor};
+use bee_trace::probe::loader::{self, Conditions, Maps, Sensor};
 use bee_trace::ring::Ring;
 use bee_trace::shared::{Counters, Settings};
 use bee_trace::watch::{RuleKind, compile};
@@ -53,7 +53,7 @@ impl Watch {
         settings.set_alert_burst(config.limits.alert_burst);
         settings.set_env_names(1);
         let sensors: Vec<Sensor> =
-            sensors.iter().map(|name| loader::start(name, &maps, None).unwrap()).collect();
+            sensors.iter().map(|name| loader::start(name, &Conditions::new(&maps)).unwrap()).collect();
         for sensor in &sensors {
             assert_eq!(sensor.failure, None, "{}", sensor.name);
         }

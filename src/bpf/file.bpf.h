@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What is done with an open file, or with the inode of a name, whichever hook
+ * brought it: recognise it by identity, by its own path where the file system is
+ * not complete, and make the record.
+ */
+#pragma once
+
+#include "path.bpf.h"
+#include "inodes.bpf.h"
+
+/* Whether the current system call is a 32-bit one. */
+#if defined(__TARGET_ARCH_x86)
+/* CS does not tell: a 64-bit program may use `int 0x80`. TS_COMPAT does. */
+#define TS_COMPAT 0x0002
+
+static __always_inline bool bee_compat(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+}
+#elif defined(__TARGET_ARCH_arm64)
+/* arch/arm64/include/asm/thread_info.h */
+#define TIF_32BIT (1ul << 22)
+
+static __always_inline bool bee_compat(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, thread_info.flags) & TIF_32BIT;
+}
+#endif
+
+#define EPERM	 1
+#define EACCES	 13
+#define AT_FDCWD -100
+
+#define FMODE_READ    0x1
+#define FMODE_WRITE   0x2
+#define FMODE_PATH    0x4000
+#define FMODE_CREATED 0x100000
+
+#define O_ACCMODE 3
+#define O_WRONLY  1
+#define O_TRUNC	  01000 /* the same on x86 and arm64 */
+
+#define S_IFMT	      0170000
+#define S_IFDIR	      0040000
+#define S_IFCHR	      0020000
+#define S_IFBLK	      0060000
+#define S_ISDIR(mode) (((mode)&S_IFMT) == S_IFDIR)
+#define S_ISDEV(mode) (((mode)&S_IFMT) == S_IFCHR || ((mode)&S_IFMT) == S_IFBLK)
+
+/*
+ * An act, in one number, because that is what global functions take (names.bpf.h):
+ * what it is, by which hook it came, how it ended, and which scratch buffer belongs
+ * to the program.
+ */
+typedef __u64 bee_what;
+
+/* The act has only begun: its record waits until it is known how it ended. */
+#define BEE_WHAT_BEGUN (1ull << 15)
+
+static __always_inline bee_what bee_pack(__u16 hook, __u8 kind, bool compat, __u8 slot,
+					 __s32 result)
+{
+	return (__u64)(__u32)result << 32 | (__u32)hook << 16 | (__u32)(slot & 0x3f) << 9 |
+	       (__u32)compat << 8 | kind;
+}
+
+#define BEE_WHAT_KIND(what)   ((__u8)(what))
+#define BEE_WHAT_COMPAT(what) ((what) >> 8 & 1)
+#define BEE_WHAT_SLOT(what)   ((what) >> 9 & 0x3f)
+#define BEE_WHAT_HOOK(what)   ((__u16)((what) >> 16))
+#define BEE_WHAT_RESULT(what) ((__s32)((what) >> 32))
+#define BEE_WHAT_PLACE(what)  BEE_PLACE(BEE_WHAT_SLOT(what), 0)
+
+static __always_inline __u32 bee_device_mask(const struct bee_settings *set, __u32 node, __u32 mode)
+{
+	struct bee_device_key key = {
+		.node = node, .policy = set->policy, .block = (mode & S_IFMT) == S_IFBLK};
+	__u32 *mask = bpf_map_lookup_elem(&devices, &key);
+
+	if (!mask && set->policy_before != set->policy) {
+		key.policy = set->policy_before;
+		mask = bpf_map_lookup_elem(&devices, &key);
+	}
+	return mask ? *mask : 0;
+}
+
+/* What is the same in every file record. */
+static __always_inline struct bee_file *bee_file_record(bee_what what, struct bee_scratch *buffer,
+							__u16 kind)
+{
+	struct bee_file *record = bee_fixed(buffer, struct bee_file);
+
+	bee_begin(BEE_WHAT_PLACE(what), kind, BEE_WHAT_HOOK(what), sizeof(*record));
+	if (bee_compat((void *)bpf_get_current_task()))
+		record->header.flags |= BEE_FLAG_COMPAT;
+	if (BEE_WHAT_RESULT(what) < 0)
+		record->header.result = BEE_WHAT_RESULT(what);
+	return record;
+}
+
+/* A device number as user space passes it (new_decode_dev of linux/kdev_t.h) to
+ * what the kernel keeps. */
+static __always_inline __u32 bee_decode_device(__u64 device)
+{
+	return (device & 0xfff00) << 12 | (device & 0xff) | (device >> 12 & 0xfff00);
+}
+
+/* What the act sets: `value` and `value_2` are its mode, owner and group, length, or
+ * device number as the kernel keeps it. */
+static __always_inline void bee_file_values(struct bee_file *record, __u16 kind, __u64 value,
+					    __u64 value_2)
+{
+	switch (kind) {
+	case BEE_KIND_CHMOD:
+		record->mode = (record->mode & S_IFMT) | (value & 07777);
+		break;
+	case BEE_KIND_CHOWN:
+		record->owner_uid = value;
+		record->owner_gid = value_2;
+		break;
+	case BEE_KIND_TRUNCATE:
+		record->value = value;
+		break;
+	case BEE_KIND_MKNOD:
+		record->mode = value;
+		if (S_ISDEV(value))
+			record->node = value_2;
+		break;
+	}
+}
+
+/* Why an act on names may be an event; `found` is what the tests of its names said. */
+static __always_inline __u32 bee_act_mask(const struct bee_settings *set, __u16 kind, __u32 found,
+					  __u64 mode, __u32 node)
+{
+	struct bee_state *shared = bee_state();
+	__u32 mask = found & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
+
+	/* While the scanner is on its way to a name, a directory above must not be moved unseen. */
+	if (kind == BEE_KIND_RENAME && (found & BEE_WATCH_ANCHOR || set->every_directory ||
+					(shared && shared->names_everywhere)))
+		mask |= BEE_WATCH_ANCHOR;
+	if (kind == BEE_KIND_MKNOD && S_ISDEV(mode))
+		mask |= bee_device_mask(set, node, mode);
+	if (bpf_get_current_pid_tgid() >> 32 == set->canary_tgid)
+		mask |= BEE_WATCH_ANY;
+	return mask;
+}
+
+/* Whether a watched name may now lead to an inode that was never shown to us: names
+ * count everywhere until the scanner has been there. */
+static __always_inline bool bee_moves(const struct bee_settings *set, __u16 kind, __s32 result)
+{
+	return result == 0 && (kind == BEE_KIND_RENAME || kind == BEE_KIND_LINK) &&
+	       bpf_get_current_pid_tgid() >> 32 != set->canary_tgid;
+}
+
+/* What the scanner notes; src/scanner/lesson.rs. */
+#define BEE_NOTES (BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_WATCH_MOUNT)
+
+/* The scanner shows a file: learn its identity as the kernel knows it. */
+__noinline int bee_taught(bee_what what, __u64 dentry, __u64 mnt, __u64 noted)
+{
+	struct bee_scratch *buffer = bee_scratch(BEE_WHAT_PLACE(what));
+	struct inode *inode = BPF_CORE_READ((struct dentry *)dentry, d_inode);
+	__u32 device = BPF_CORE_READ(inode, i_sb, s_dev);
+	struct bee_settings *set = bee_settings();
+	__u32 mode = BPF_CORE_READ(inode, i_mode);
+	__u64 note = noted & BEE_NOTES;
+	__u32 mask = note & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
+	struct bee_file *record;
+	__u32 walk;
+
+	if (!note || !set)
+		return 0;
+	if (!buffer) {
+		bee_count(BEE_KIND_IDENTITY, BEE_CAUSE_NO_SCRATCH);
+		return 0;
+	}
+	record = bee_file_record(what, buffer, BEE_KIND_IDENTITY);
+	record->value = note;
+	record->mode = mode;
+	record->device = device;
+	record->inode = BPF_CORE_READ(inode, i_ino);
+	record->inode_generation = BPF_CORE_READ(inode, i_generation);
+	if (mask && S_ISDEV(mode)) {
+		struct bee_device_key key = {.node = BPF_CORE_READ(inode, i_rdev),
+					     .policy = set->policy,
+					     .block = (mode & S_IFMT) == S_IFBLK};
+
+		record->node = key.node;
+		bpf_map_update_elem(&devices, &key, &mask, BPF_ANY);
+	} else if (mask) {
+		bee_inode_learn(set, record->inode, device, record->inode_generation, mask);
+	}
+	walk = bee_walk(BEE_WHAT_PLACE(what), dentry, mnt, BEE_WALK_UNTESTED);
+	record->header.flags |= bee_walk_flags(walk);
+	record->length[BEE_PART_WALK] = BEE_WALK_LENGTH(walk);
+	bee_submit(BEE_WHAT_PLACE(what), sizeof(*record), BEE_WALK_LENGTH(walk), 0);
+	return 0;
+}
+
+/* In place of a length. */
+#define BEE_LENGTH_UNKNOWN (~0ull)
+
+/* No errno: the end of the act was not seen. */
+#define BEE_END_UNSEEN 4096
+
+/* The act this thread had begun has ended: its record is sent, where there is one. */
+__noinline int bee_ended(__s32 result)
+{
+	__u64 key = bpf_get_current_pid_tgid();
+	struct bee_held *held = bpf_map_lookup_elem(&pending, &key);
+	struct bee_settings *set = bee_settings();
+	struct bee_state *shared = bee_state();
+	struct bee_file *record;
+	struct inode *inode;
+	__u32 length;
+	bool moved;
+
+	if (!held || !set || !shared)
+		return 0;
+	record = bee_fixed(held, struct bee_file);
+	moved = bee_moves(set, record->header.kind, result);
+	if (record->header.kind == BEE_KIND_TRUNCATE) {
+		inode = (struct inode *)record->value;
+		record->value = result ? BEE_LENGTH_UNKNOWN : BPF_CORE_READ(inode, i_size);
+	}
+	if (result == -BEE_END_UNSEEN)
+		record->header.flags |= BEE_FLAG_RESULT_UNKNOWN;
+	else if (result < 0)
+		record->header.result = result;
+	/* Once more after the record: user space may clear it before that is in the ring. */
+	if (moved)
+		shared->names_everywhere = 1;
+	length = record->header.length;
+	barrier_var(length);
+	/* Other failures changed nothing and showed nothing. */
+	if ((result >= 0 || result == -EACCES || result == -EPERM || result == -BEE_END_UNSEEN) &&
+	    length >= sizeof(*record) && length <= sizeof(*record) + BEE_HELD_TAIL)
+		bee_send(set, &record->header, length, 1);
+	if (moved)
+		shared->names_everywhere = 1;
+	bpf_map_delete_elem(&pending, &key);
+	return 0;
+}
+
+/*
+ * The record is made: it goes into the ring, or waits for the act to end. A thread
+ * has one act under way; an older record of its own is of an act whose end was not
+ * seen (a return probe the kernel had no room for), and is sent as it is.
+ */
+__noinline int bee_finish(bee_what what, __u32 tail)
+{
+	struct bee_scratch *buffer = bee_scratch(BEE_WHAT_PLACE(what));
+	__u64 key = bpf_get_current_pid_tgid();
+	struct bee_file *record;
+
+	if (!buffer)
+		return 0;
+	record = bee_fixed(buffer, struct bee_file);
+	if (what & BEE_WHAT_BEGUN) {
+		record->header.length = sizeof(*record) + tail;
+		bee_ended(-BEE_END_UNSEEN);
+		if (tail <= BEE_HELD_TAIL &&
+		    !bpf_map_update_elem(&pending, &key, &buffer->fixed, BPF_ANY))
+			return 0;
+		record->header.flags |= BEE_FLAG_RESULT_UNKNOWN;
+		if (record->header.kind == BEE_KIND_TRUNCATE)
+			record->value = BEE_LENGTH_UNKNOWN;
+	}
+	bee_submit(BEE_WHAT_PLACE(what), sizeof(*record), tail, 1);
+	return 0;
+}
+
+/* Of an inode that is not that of an open. */
+#define BEE_NO_OPEN 0
+
+/*
+ * An act on the inode a dentry leads to: an open that succeeded (`f_mode` says for
+ * what), or a change of its mode, owner or length.
+ */
+__noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value, __u64 value_2)
+{
+	struct dentry *dentry = BPF_CORE_READ((struct path *)path, dentry);
+	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+	__u64 mnt = (__u64)BPF_CORE_READ((struct path *)path, mnt);
+	__u32 device = BPF_CORE_READ(inode, i_sb, s_dev);
+	__u64 number = BPF_CORE_READ(inode, i_ino);
+	struct bee_settings *set = bee_settings();
+	__u16 kind = BEE_WHAT_KIND(what);
+	bool created = kind == BEE_KIND_OPEN && f_mode & FMODE_CREATED;
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u32 mask = 0, walk = 0, mode, generation = 0;
+	struct bee_scratch *buffer;
+	struct bee_file *record;
+	__u32 known = 0;
+	bool names = created;
+	__u8 *slot;
+
+	if (!set)
+		return 0;
+	if (!inode) {
+		bee_count(kind, BEE_CAUSE_UNREADABLE);
+		return 0;
+	}
+	mode = BPF_CORE_READ(inode, i_mode);
+	if (S_ISDIR(mode))
+		return 0;
+	if (S_ISDEV(mode))
+		mask = bee_device_mask(set, BPF_CORE_READ(inode, i_rdev), mode);
+	slot = bee_filter_slot(number, device);
+	if (!slot || *slot) {
+		generation = BPF_CORE_READ(inode, i_generation);
+		known = bee_inode_lookup(number, device, set->policy, generation);
+
+		if (!known && set->policy_before != set->policy)
+			known = bee_inode_lookup(number, device, set->policy_before, generation);
+		mask |= known;
+	}
+	if (tgid == set->canary_tgid)
+		mask |= BEE_WATCH_ANY;
+	/* Known for writes alone, by other lists or under another of its names: on a file
+	 * system that is not scanned its present name may be watched for more. */
+	if (!(mask & BEE_WATCH_ANY) && !bee_scanned(device))
+		names = true;
+	if (!names && !mask)
+		return 0;
+	if (!names && !(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE))
+		return 0;
+
+	buffer = bee_scratch(BEE_WHAT_PLACE(what));
+	if (!buffer) {
+		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
+		return 0;
+	}
+	walk = bee_walk(BEE_WHAT_PLACE(what), (__u64)dentry, mnt,
+			names ? BEE_WALK_LEAF : BEE_WALK_UNTESTED);
+	mask |= BEE_WALK_MASK(walk) & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
+	if (!mask)
+		return 0;
+	if (!(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE))
+		return 0;
+	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
+		bee_count(kind, BEE_CAUSE_SELF);
+		return 0;
+	}
+	if (created)
+		kind = BEE_KIND_CREATE;
+	/* Recognised by name: from now on by identity too, under any name it gets. User
+	 * space takes it out again if its exact decision is another. */
+	if (mask & ~known && tgid != set->canary_tgid && !S_ISDEV(mode))
+		bee_inode_learn(set, number, device, BPF_CORE_READ(inode, i_generation), mask);
+	record = bee_file_record(what, buffer, kind);
+	record->inode = number;
+	record->inode_generation = BPF_CORE_READ(inode, i_generation);
+	record->device = device;
+	record->mode = mode;
+	if (S_ISDEV(mode))
+		record->node = BPF_CORE_READ(inode, i_rdev);
+	record->access = f_mode & (FMODE_READ | FMODE_WRITE);
+	record->mask = mask;
+	bee_file_values(record, kind, value, value_2);
+	record->header.flags |= bee_walk_flags(walk);
+	if (known)
+		record->header.flags |= BEE_FLAG_BY_IDENTITY;
+	if (BPF_CORE_READ(inode, i_nlink) == 0)
+		record->header.flags |= BEE_FLAG_FILE_DELETED;
+	record->length[BEE_PART_WALK] = BEE_WALK_LENGTH(walk);
+	return bee_finish(what, BEE_WALK_LENGTH(walk));
+}

@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The file sensor, tiers `full` and `kprobe`: at the functions of the kernel that every
+ * way of doing it goes through, io_uring and handles included, with the kernel's own
+ * copies of names.
+ *
+ *   do_filp_open         an open ends: the file, or why not (fexit; kretprobe for refused ones)
+ *   do_file_open_root    the same for open_by_handle_at (fexit)
+ *   security_file_open   an open is about to succeed (kprobe). Its return probe would run
+ *                        out of room while others block in an open; this does not
+ *   security_path_*      an act on names begins: unlink, rmdir, rename, link, symlink, mknod,
+ *                        chmod, chown, truncate. The record waits in `pending`
+ *   vfs_*, notify_change that act ends: the record is completed and sent
+ *   security_path_notify the scanner shows a file
+ *
+ * do_unlinkat, do_renameat2, … look names up, then call security_path_X with the dentries,
+ * then vfs_X, which checks permissions and acts: both run once for each act of a caller. A
+ * kprobe at security_path_X does not know whether a security module refuses; fexit does.
+ *
+ * Programs of trampolines can be preempted, so that each has a scratch buffer (slot) of
+ * its own; kprobes run to their end and share the first.
+ */
+#include "given.bpf.h"
+
+#define FMODE_EXEC    0x20 /* f_flags: __FMODE_EXEC, the kernel opens what is to be executed */
+#define FMODE_BACKING (1u << 25) /* since 6.5: the file below one of a stacked file system */
+
+/* Programs that build a record. */
+enum bee_slot {
+	SLOT_KPROBE,
+	SLOT_OPEN,
+	SLOT_OPEN_ROOT,
+	SLOT_UNLINK,
+	SLOT_RMDIR,
+	SLOT_RENAME,
+	SLOT_LINK,
+	SLOT_SYMLINK,
+	SLOT_MKNOD,
+	SLOT_CHMOD,
+	SLOT_CHOWN,
+	SLOT_TRUNCATE,
+	SLOT_FILE_TRUNCATE,
+	SLOT_NOTIFY,
+	SLOT_COUNT,
+};
+
+/* --- opens --------------------------------------------------------------------- */
+
+static __always_inline bool bee_refusal(long result)
+{
+	return result == -EACCES || result == -EPERM;
+}
+
+static __always_inline bool bee_is_error(const void *pointer)
+{
+	return (__u64)pointer >= (__u64)-4095;
+}
+
+/* An open that succeeded. */
+static __always_inline int bee_opened(struct file *file, __u16 hook, __u8 slot)
+{
+	__u32 f_mode = BPF_CORE_READ(file, f_mode);
+
+	if (f_mode & FMODE_PATH || BPF_CORE_READ(file, f_flags) & FMODE_EXEC)
+		return 0;
+	return bee_on_inode(bee_pack(hook, BEE_KIND_OPEN, false, slot, 0), (__u64)&file->f_path,
+			    f_mode, 0, 0);
+}
+
+SEC("fexit/do_filp_open")
+int BPF_PROG(fexit__do_filp_open, int dfd, struct filename *pathname, const struct open_flags *op,
+	     struct file *file)
+{
+	__u32 flags, access;
+
+	if (!bee_active(bee_settings()))
+		return 0;
+	if (!bee_is_error(file))
+		return bee_opened(file, BEE_HOOK_FEXIT_DO_FILP_OPEN, SLOT_OPEN);
+	flags = BPF_CORE_READ(op, open_flag);
+	if (!bee_refusal((long)file) || flags & FMODE_EXEC)
+		return 0;
+	access = bee_flags_access(flags);
+	return bee_on_refused(
+		bee_pack(BEE_HOOK_FEXIT_DO_FILP_OPEN, BEE_KIND_OPEN, false, SLOT_OPEN, (long)file),
+		(__u64)BPF_CORE_READ(pathname, name), dfd, access | BEE_ACCESS_OF_KERNEL);
+}
+
+SEC("fexit/do_file_open_root")
+int BPF_PROG(fexit__do_file_open_root, const struct path *root, const char *name,
+	     const struct open_flags *op, struct file *file)
+{
+	/* Refused: a handle is not a name, and nothing was opened. */
+	if (!bee_active(bee_settings()) || bee_is_error(file))
+		return 0;
+	return bee_opened(file, BEE_HOOK_FEXIT_DO_FILE_OPEN_ROOT, SLOT_OPEN_ROOT);
+}
+
+SEC("kprobe/security_file_open")
+int BPF_KPROBE(kprobe__security_file_open, struct file *file)
+{
+	if (!bee_active(bee_settings()))
+		return 0;
+	/* A stacked file system opens the file below: the caller's is seen by itself. Before
+	 * 6.5 such a file has the path of the one above and its own inode. */
+	if (BPF_CORE_READ(file, f_mode) & FMODE_BACKING ||
+	    BPF_CORE_READ(file, f_inode) != BPF_CORE_READ(file, f_path.dentry, d_inode))
+		return 0;
+	return bee_opened(file, BEE_HOOK_KPROBE_SECURITY_FILE_OPEN, SLOT_KPROBE);
+}
+
+/*
+ * The registers the current system call came with: at the top of the task's stack
+ * (task_pt_regs of arch/{x86,arm64}/include/asm/processor.h). Its size is not in the
+ * kernel's types; what is found is therefore believed only if it is a call of the table
+ * with a plausible number. 0: none.
+ */
+#define BEE_STACK (16 * 1024) /* THREAD_SIZE of both, for pages of 4 and of 16 KiB */
+
+static __always_inline __u64 bee_caller(struct task_struct *task, bee_what *call, __s32 result)
+{
+	__u64 top = (__u64)BPF_CORE_READ(task, stack) + BEE_STACK;
+	bool compat = bee_compat(task);
+
+	/* x86 since 6.9 keeps two words free above them (FRED). */
+	for (int gap = 0; gap <= 16; gap += 16) {
+		struct pt_regs *regs = (void *)(top - gap - bpf_core_type_size(struct pt_regs));
+		__u64 number = bee_syscall_number_core(regs);
+		__u8 index;
+
+#if defined(__TARGET_ARCH_x86)
+		number &= ~0x40000000ull; /* x32 */
+#endif
+		if (number >= BEE_SYSCALLS)
+			continue;
+		index = compat ? bee_compat_calls[number] : bee_native_calls[number];
+		if (!index || bee_calls[index & (CALL_ROOM - 1)].kind != BEE_KIND_OPEN)
+			continue;
+		*call = bee_pack(BEE_HOOK_KRETPROBE_DO_FILP_OPEN, index, compat, SLOT_KPROBE,
+				 result);
+		return (__u64)regs;
+	}
+	return 0;
+}
+
+#define PF_KTHREAD   0x00200000
+#define PF_IO_WORKER 0x00000010
+
+/* The arguments are gone by now, and keeping them from the entry would cost every open:
+ * the name is read again from the caller, as at the end of a system call. */
+SEC("kretprobe/do_filp_open")
+int BPF_KRETPROBE(kretprobe__do_filp_open, struct file *file)
+{
+	struct task_struct *task;
+	bee_what call;
+	__u64 regs;
+
+	if (!bee_refusal((long)file) || !bee_active(bee_settings()))
+		return 0;
+	task = (void *)bpf_get_current_task();
+	regs = bee_caller(task, &call, (long)file);
+	if (regs)
+		return bee_on_names(regs, call);
+	/* Not of an open: an exec, swapon(2), … or io_uring, where no name is to be had. */
+	if (BPF_CORE_READ(task, flags) & PF_IO_WORKER)
+		bee_count(BEE_KIND_OPEN, BEE_CAUSE_UNREADABLE);
+	return 0;
+}
+
+/* --- acts on names: their beginning ----------------------------------------------- */
+
+/* An open that makes or truncates a file calls the same functions; it is one event. */
+static __always_inline bool bee_in_open(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, nameidata) != NULL;
+}
+
+/* Whether the act is to be looked at; says how far it is: begun, or refused. */
+static __always_inline bool bee_begun(bee_what *what, __u16 hook, __u8 kind, __u8 slot, int result)
+{
+	if (!bee_active(bee_settings()) || (result && !bee_refusal(result)) || bee_in_open())
+		return false;
+	*what = bee_pack(hook, kind, false, slot, result) | (result ? 0 : BEE_WHAT_BEGUN);
+	return true;
+}
+
+/* An act on one or two names, told by bee_scratch.act. */
+__noinline int bee_on_paths(bee_what what)
+{
+	__u32 place = BEE_WHAT_PLACE(what);
+	struct bee_scratch *buffer = bee_scratch(place);
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct bee_settings *set = bee_settings();
+	__u32 first, second = 0, at, mask, text = 0;
+	__u16 kind = BEE_WHAT_KIND(what);
+	struct bee_path_act *act;
+	struct bee_file *record;
+	long size;
+
+	if (!buffer || !set)
+		return 0;
+	act = &buffer->act;
+	first = bee_walk(place, act->dentry[0], act->mnt[0], BEE_WALK_LEAF);
+	mask = BEE_WALK_MASK(first);
+	at = BEE_WALK_LENGTH(first);
+	if (act->text) {
+		size = bpf_probe_read_kernel_str(&buffer->tail[at & BEE_TAIL_MASK], BEE_PART_MAX,
+						 (void *)act->text);
+		if (size > 0) {
+			text = size & 0x1fff;
+			mask |= bee_test_name(place + (at & BEE_TAIL_MASK), text - 1);
+		}
+	}
+	if (act->dentry[1]) {
+		second = bee_walk(place + (at & BEE_TAIL_MASK), act->dentry[1], act->mnt[1],
+				  BEE_WALK_LEAF);
+		mask |= BEE_WALK_MASK(second);
+	}
+	mask = bee_act_mask(set, kind, mask, act->value, act->value_2);
+	if (!mask)
+		return 0;
+	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
+		bee_count(kind, BEE_CAUSE_SELF);
+		return 0;
+	}
+	record = bee_file_record(what, buffer, kind);
+	record->mask = mask;
+	record->header.flags |= bee_walk_flags(first) | bee_walk_flags(second);
+	bee_file_values(record, kind, act->value, act->value_2);
+	record->length[BEE_PART_WALK] = BEE_WALK_LENGTH(first);
+	record->length[BEE_PART_NAME_2] = text;
+	record->length[BEE_PART_WALK_2] = BEE_WALK_LENGTH(second);
+	return bee_finish(what, at + text + BEE_WALK_LENGTH(second));
+}
+
+/* The act in the scratch buffer, empty; NULL is counted. */
+static __always_inline struct bee_path_act *bee_act_begin(bee_what what, const struct path *dir,
+							  struct dentry *dentry)
+{
+	struct bee_scratch *buffer = bee_scratch(BEE_WHAT_PLACE(what));
+	struct bee_path_act *act;
+
+	if (!buffer) {
+		bee_count(BEE_WHAT_KIND(what), BEE_CAUSE_NO_SCRATCH);
+		return NULL;
+	}
+	act = &buffer->act;
+	__builtin_memset(act, 0, sizeof(*act));
+	act->dentry[0] = (__u64)dentry;
+	act->mnt[0] = (__u64)BPF_CORE_READ(dir, mnt);
+	return act;
+}
+
+/* unlink and rmdir. */
+static __always_inline int bee_delete(__u16 hook, __u8 slot, const struct path *dir,
+				      struct dentry *dentry, int result)
+{
+	bee_what what;
+
+	if (!bee_begun(&what, hook, BEE_KIND_DELETE, slot, result) ||
+	    !bee_act_begin(what, dir, dentry))
+		return 0;
+	return bee_on_paths(what);
+}
+
+/* Rename and link: two names. */
+static __always_inline int bee_two_names(__u16 hook, __u8 slot, __u8 kind, const struct path *dir,
+					 struct dentry *dentry, const struct path *new_dir,
+					 struct dentry *new_dentry, int result)
+{
+	struct bee_path_act *act;
+	bee_what what;
+
+	if (!bee_begun(&what, hook, kind, slot, result))
+		return 0;
+	act = bee_act_begin(what, dir, dentry);
+	if (!act)
+		return 0;
+	act->dentry[1] = (__u64)new_dentry;
+	act->mnt[1] = (__u64)BPF_CORE_READ(new_dir, mnt);
+	return bee_on_paths(what);
+}
+
+static __always_inline int bee_symlink(__u16 hook, __u8 slot, const struct path *dir,
+				       struct dentry *dentry, const char *target, int result)
+{
+	struct bee_path_act *act;
+	bee_what what;
+
+	if (!bee_begun(&what, hook, BEE_KIND_SYMLINK, slot, result))
+		return 0;
+	act = bee_act_begin(what, dir, dentry);
+	if (!act)
+		return 0;
+	act->text = (__u64)target;
+	return bee_on_paths(what);
+}
+
+/* `device` is as the caller gave it: do_mknodat decodes it later. */
+static __always_inline int bee_mknod(__u16 hook, __u8 slot, const struct path *dir,
+				     struct dentry *dentry, __u32 mode, __u32 device, int result)
+{
+	struct bee_path_act *act;
+	bee_what what;
+
+	if (!bee_begun(&what, hook, BEE_KIND_MKNOD, slot, result))
+		return 0;
+	act = bee_act_begin(what, dir, dentry);
+	if (!act)
+		return 0;
+	act->value = mode & 0xffff;
+	act->value_2 = bee_decode_device(device);
+	return bee_on_paths(what);
+}
+
+/* A change of what an inode says of itself. */
+static __always_inline int bee_change(__u16 hook, __u8 slot, __u8 kind, const struct path *path,
+				      __u64 value, __u64 value_2, int result)
+{
+	bee_what what;
+
+	if (!bee_begun(&what, hook, kind, slot, result))
+		return 0;
+	return bee_on_inode(what, (__u64)path, BEE_NO_OPEN, value, value_2);
+}
+
+/* The new length is in no argument: until the act ends its record holds the inode. */
+static __always_inline int bee_truncate(__u16 hook, __u8 slot, const struct path *path, int result)
+{
+	__u64 inode = result ? BEE_LENGTH_UNKNOWN : (__u64)BPF_CORE_READ(path, dentry, d_inode);
+
+	return bee_change(hook, slot, BEE_KIND_TRUNCATE, path, inode, 0, result);
+}
+
+/* src/scanner/lesson.rs marks what it shows; the mask is the note (linux/inotify.h). */
+#define IN_ATTRIB      0x00000004
+#define IN_DELETE_SELF 0x00000400
+#define IN_MOVE_SELF   0x00000800
+
+static __always_inline int bee_shown(__u16 hook, __u8 slot, const struct path *path, __u64 mask,
+				     int result)
+{
+	struct bee_settings *set = bee_settings();
+	__u32 note = 0;
+
+	if (result || !bee_active(set) || bpf_get_current_pid_tgid() >> 32 != set->scanner_tgid)
+		return 0;
+	if (mask & IN_ATTRIB)
+		note |= BEE_WATCH_ANY;
+	if (mask & IN_MOVE_SELF)
+		note |= BEE_WATCH_WRITE;
+	if (mask & IN_DELETE_SELF)
+		note |= BEE_WATCH_MOUNT;
+	return bee_taught(bee_pack(hook, BEE_KIND_IDENTITY, false, slot, 0),
+			  (__u64)BPF_CORE_READ(path, dentry), (__u64)BPF_CORE_READ(path, mnt),
+			  note);
+}
+
+/*
+ * The hooks of one act: fexit knows that a security module refused it, an LSM program
+ * and a kprobe only that it was asked. `proto` are the function's arguments; `body` is
+ * called with the numbers of hook and slot, `arguments`, and the result.
+ */
+#define BEE_ARGUMENTS(...) __VA_ARGS__
+#define BEE_ACT(act, ACT, slot, body, proto, arguments)                                            \
+	SEC("fexit/security_" #act)                                                                \
+	int BPF_PROG(fexit__security_##act, BEE_ARGUMENTS proto, int result)                       \
+	{                                                                                          \
+		return body(BEE_HOOK_FEXIT_SECURITY_##ACT, slot, BEE_ARGUMENTS arguments, result); \
+	}                                                                                          \
+	SEC("lsm/" #act)                                                                           \
+	int BPF_PROG(lsm__##act, BEE_ARGUMENTS proto, int result)                                  \
+	{                                                                                          \
+		body(BEE_HOOK_LSM_##ACT, slot, BEE_ARGUMENTS arguments, result);                   \
+		return result;                                                                     \
+	}                                                                                          \
+	SEC("kprobe/security_" #act)                                                               \
+	int BPF_KPROBE(kprobe__security_##act, BEE_ARGUMENTS proto)                                \
+	{                                                                                          \
+		return body(BEE_HOOK_KPROBE_SECURITY_##ACT, SLOT_KPROBE, BEE_ARGUMENTS arguments,  \
+			    0);                                                                    \
+	}
+
+BEE_ACT(path_unlink, PATH_UNLINK, SLOT_UNLINK, bee_delete,
+	(const struct path *dir, struct dentry *dentry), (dir, dentry))
+
+BEE_ACT(path_rmdir, PATH_RMDIR, SLOT_RMDIR, bee_delete,
+	(const struct path *dir, struct dentry *dentry), (dir, dentry))
+
+BEE_ACT(path_rename, PATH_RENAME, SLOT_RENAME, bee_two_names,
+	(const struct path *dir, struct dentry *dentry, const struct path *new_dir,
+	 struct dentry *new_dentry, __u32 flags),
+	(BEE_KIND_RENAME, dir, dentry, new_dir, new_dentry))
+
+/* A hard link cannot leave its mount, so that of the new name is that of the old. */
+BEE_ACT(path_link, PATH_LINK, SLOT_LINK, bee_two_names,
+	(struct dentry * dentry, const struct path *new_dir, struct dentry *new_dentry),
+	(BEE_KIND_LINK, new_dir, dentry, new_dir, new_dentry))
+
+BEE_ACT(path_symlink, PATH_SYMLINK, SLOT_SYMLINK, bee_symlink,
+	(const struct path *dir, struct dentry *dentry, const char *target), (dir, dentry, target))
+
+BEE_ACT(path_mknod, PATH_MKNOD, SLOT_MKNOD, bee_mknod,
+	(const struct path *dir, struct dentry *dentry, __u32 mode, __u32 device),
+	(dir, dentry, mode, device))
+
+BEE_ACT(path_chmod, PATH_CHMOD, SLOT_CHMOD, bee_change, (const struct path *path, __u32 mode),
+	(BEE_KIND_CHMOD, path, mode, 0))
+
+/* kuid_t and kgid_t are structs of one number. */
+BEE_ACT(path_chown, PATH_CHOWN, SLOT_CHOWN, bee_change,
+	(const struct path *path, __u32 uid, __u32 gid), (BEE_KIND_CHOWN, path, uid, gid))
+
+BEE_ACT(path_truncate, PATH_TRUNCATE, SLOT_TRUNCATE, bee_truncate, (const struct path *path),
+	(path))
+
+/* Since 6.2, for open files. */
+BEE_ACT(file_truncate, FILE_TRUNCATE, SLOT_FILE_TRUNCATE, bee_truncate, (struct file * file),
+	(&file->f_path))
+
+BEE_ACT(path_notify, PATH_NOTIFY, SLOT_NOTIFY, bee_shown,
+	(const struct path *path, __u64 mask, __u32 type), (path, mask))
+
+/* --- acts on names: their end ------------------------------------------------------ */
+
+/* How many arguments these have differs between kernels, so fexit asks for the result. */
+#define BEE_END(function)                                    \
+	SEC("fexit/" #function)                              \
+	int fexit__##function(void *ctx)                     \
+	{                                                    \
+		__u64 result = 0;                            \
+                                                             \
+		bpf_get_func_ret(ctx, &result);              \
+		return bee_ended(result);                    \
+	}                                                    \
+	SEC("kretprobe/" #function)                          \
+	int BPF_KRETPROBE(kretprobe__##function, int result) \
+	{                                                    \
+		return bee_ended(result);                    \
+	}
+
+BEE_END(vfs_unlink)
+BEE_END(vfs_rmdir)
+BEE_END(vfs_rename)
+BEE_END(vfs_link)
+BEE_END(vfs_symlink)
+BEE_END(vfs_mknod)
+BEE_END(vfs_create)    /* mknod(2) of a regular file */
+BEE_END(notify_change) /* chmod, chown, truncate */
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,136 @@
+//! The self-test: a child does what each sensor must report, before privileges
+//! are dropped. A program can load, attach and never run, or read garbage with
+//! the wrong BTF; only a record with the right contents proves a sensor.
+
+use std::ffi::CString;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use nix::sys::stat::{Mode, SFlag, mknod};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, execve, fork};
+
+use crate::error::{Error, Result};
+
+/// What it opens and executes, as it names it.
+pub const FILE: &[u8] = b"/proc/self/exe";
+
+/// Nobody may open this for writing, whatever the capabilities: mode 0444 is final in
+/// proc_sys_permission() (fs/proc/proc_sysctl.c).
+const REFUSED: &str = "/proc/sys/kernel/osrelease";
+
+/// Where it makes files of its own: memory, and writable under systemd's ProtectSystem=strict.
+const SCRATCH: &[&str] = &["/dev/shm", "/tmp"];
+
+/// What the canary can be asked to show of a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing: it does no such act.
+    None,
+    /// It acts so wherever it runs: begins, opens, is refused an open, executes, ends.
+    Always,
+    /// It acts so where it finds a directory to make files in.
+    Named,
+}
+
+/// What a canary did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acted {
+    /// It had a directory for acts on names.
+    pub named: bool,
+}
+
+impl Acted {
+    /// Whether a hook with this proof must have reported something.
+    pub fn shows(self, proof: Proof) -> bool {
+        proof == Proof::Always || (proof == Proof::Named && self.named)
+    }
+}
+
+/// A child that waits to be told to act.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    go: UnixStream,
+}
+
+impl Child {
+    /// Forks it. It opens this program's own file, is refused another, makes, changes
+    /// and removes a file of its own, executes this program with `--version`, and ends.
+    ///
+    /// # Errors
+    /// When there can be no more processes.
+    pub fn fork() -> Result<Self> {
+        let (go, mut parent) = UnixStream::pair()?;
+        let program = CString::new(FILE).map_err(|_| Error::failure("a NUL in a constant"))?;
+        let arguments = [c"bee-traced".to_owned(), c"--version".to_owned()];
+        let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        // SAFETY: one thread only at this point of the start, so the child may
+        // call what it likes; it ends by exec or _exit.
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => Ok(Self { pid: child, go }),
+            ForkResult::Child => {
+                if parent.read_exact(&mut [0]).is_ok() {
+                    let _opened = fs::File::open("/proc/self/exe");
+                    let _refused = fs::OpenOptions::new().write(true).open(REFUSED);
+                    let named = SCRATCH.iter().any(|place| name_acts(Path::new(place)).is_ok());
+                    let _ = parent.write_all(&[u8::from(named)]);
+                    for stream in 0..3 {
+                        // SAFETY: two descriptors that are open.
+                        unsafe { libc::dup2(null.as_raw_fd(), stream) };
+                    }
+                    let _ = execve(&program, &arguments, &[] as &[CString]);
+                }
+                // SAFETY: ends the child without running the parent's destructors.
+                unsafe { libc::_exit(1) }
+            }
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw().unsigned_abs()
+    }
+    /// Lets it act and waits for its end.
+    ///
+    /// # Errors
+    /// When it cannot be told or waited for.
+    pub fn act(mut self) -> Result<Acted> {
+        let mut named = [0];
+        self.go.write_all(&[1])?;
+        // Nothing comes from a child that died before; it then did no such act.
+        let told = self.go.read_exact(&mut named).is_ok();
+        waitpid(self.pid, None)?;
+        Ok(Acted { named: told && named[0] == 1 })
+    }
+}
+
+/// Each act on names once, in a directory made for it below `place`.
+fn name_acts(place: &Path) -> std::io::Result<()> {
+    let directory = place.join(format!(".bee-canary-{}", std::process::id()));
+    fs::create_dir(&directory)?;
+    let acts = || -> std::io::Result<()> {
+        let [one, two, three] = ["one", "two", "three"].map(|name| directory.join(name));
+        mknod(&one, SFlag::S_IFREG, Mode::S_IRUSR | Mode::S_IWUSR, 0)?;
+        nix::unistd::truncate(&one, 0)?;
+        chown(&one, None, Some(nix::unistd::getegid().as_raw()))?;
+        fs::set_permissions(&one, fs::Permissions::from_mode(0o400))?;
+        fs::hard_link(&one, &two)?;
+        symlink(&one, &three)?;
+        fs::rename(&three, &two)?;
+        fs::remove_file(&two)?;
+        fs::remove_file(&one)
+    };
+    let done = acts();
+    for name in ["one", "two", "three"] {
+        if done.is_err() {
+            let _ = fs::remove_file(directory.join(name));
+        }
+    }
+    fs::remove_dir(&directory)?;
+    done
+}

@@ -1,0 +1,276 @@
+//! The tables: every sensor with its mechanisms, and what each tier cannot see.
+
+use std::mem::MaybeUninit;
+use std::path::Path;
+
+use libbpf_rs::OpenObject;
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+
+use super::{Family, Mechanism, Point, Tier, Variant, loader};
+use crate::canary::Proof;
+use crate::error::Result;
+use crate::skel;
+
+const fn variant(program: &'static str, hook: &'static str, id: u16, tier: Tier) -> Variant {
+    Variant { program, hook, id, tier }
+}
+
+/// The hooks of an act at `security_$act`, in tiers `full` and `kprobe`.
+macro_rules! security {
+    ($act:literal, $fexit:literal, $lsm:literal, $kprobe:literal) => {
+        &[
+            variant(concat!("fexit__security_", $act), concat!("fexit/security_", $act), $fexit, Tier::Full),
+            variant(concat!("lsm__", $act), concat!("lsm/", $act), $lsm, Tier::Full),
+            variant(
+                concat!("kprobe__security_", $act),
+                concat!("kprobe/security_", $act),
+                $kprobe,
+                Tier::Kprobe,
+            ),
+        ]
+    };
+}
+
+/// Where an act ends, which has a record already.
+macro_rules! end {
+    ($function:literal) => {
+        Point {
+            name: concat!("the end of ", $function),
+            required: true,
+            proof: Proof::None,
+            graded: true,
+            variants: &[
+                variant(concat!("fexit__", $function), concat!("fexit/", $function), 0, Tier::Full),
+                variant(concat!("kretprobe__", $function), concat!("kretprobe/", $function), 0, Tier::Kprobe),
+            ],
+        }
+    };
+}
+
+/// A point that must be and that the canary proves.
+const fn required(name: &'static str, proof: Proof, variants: &'static [Variant]) -> Point {
+    Point { name, required: true, proof, graded: true, variants }
+}
+
+/// Acts on names at the security functions: the same in `full` and `kprobe`, each hook by itself.
+macro_rules! file_points {
+    ($($open:expr),+) => {
+        &[
+            $($open,)+
+            required("deletions", Proof::Named, security!("path_unlink", 15, 26, 37)),
+            required("deletions of directories", Proof::Named, security!("path_rmdir", 16, 27, 38)),
+            required("renames", Proof::Named, security!("path_rename", 17, 28, 39)),
+            required("hard links", Proof::Named, security!("path_link", 18, 29, 40)),
+            required("symbolic links", Proof::Named, security!("path_symlink", 19, 30, 41)),
+            required("nodes", Proof::Named, security!("path_mknod", 20, 31, 42)),
+            required("changes of mode", Proof::Named, security!("path_chmod", 21, 32, 43)),
+            required("changes of owner", Proof::Named, security!("path_chown", 22, 33, 44)),
+            required("truncations", Proof::Named, security!("path_truncate", 23, 34, 45)),
+            Point {
+                // Before 6.2 the hook above has these too.
+                name: "truncations of open files",
+                required: false,
+                proof: Proof::None,
+                graded: true,
+                variants: security!("file_truncate", 24, 35, 46),
+            },
+            Point {
+                // Without it names are checked instead.
+                name: "lessons of the scanner",
+                required: false,
+                proof: Proof::None,
+                graded: false,
+                variants: security!("path_notify", 25, 36, 47),
+            },
+            end!("vfs_unlink"),
+            end!("vfs_rmdir"),
+            end!("vfs_rename"),
+            end!("vfs_link"),
+            end!("vfs_symlink"),
+            end!("vfs_mknod"),
+            end!("vfs_create"),
+            end!("notify_change"),
+        ]
+    };
+}
+
+const PROCESS: Mechanism = Mechanism {
+    object: "process",
+    slots: 1,
+    points: &[
+        required(
+            "exec",
+            Proof::Always,
+            &[
+                variant("fentry__finalize_exec", "fentry/finalize_exec", 64, Tier::Full),
+                variant("kprobe__finalize_exec", "kprobe/finalize_exec", 67, Tier::Kprobe),
+                variant("tp_btf__sched_process_exec", "tp_btf/sched_process_exec", 3, Tier::Tracepoint),
+                variant("raw_tp__sched_process_exec", "raw_tp/sched_process_exec", 6, Tier::Tracepoint),
+            ],
+        ),
+        Point {
+            name: "fork",
+            required: false,
+            proof: Proof::Always,
+            graded: true,
+            variants: &[
+                variant("fentry__wake_up_new_task", "fentry/wake_up_new_task", 65, Tier::Full),
+                variant("kprobe__wake_up_new_task", "kprobe/wake_up_new_task", 68, Tier::Kprobe),
+                variant("tp_btf__sched_process_fork", "tp_btf/sched_process_fork", 4, Tier::Tracepoint),
+                variant("raw_tp__sched_process_fork", "raw_tp/sched_process_fork", 7, Tier::Tracepoint),
+            ],
+        },
+        Point {
+            name: "exit",
+            required: false,
+            proof: Proof::Always,
+            graded: true,
+            variants: &[
+                variant("fentry__taskstats_exit", "fentry/taskstats_exit", 66, Tier::Full),
+                variant("kprobe__taskstats_exit", "kprobe/taskstats_exit", 69, Tier::Kprobe),
+                variant("tp_btf__sched_process_exit", "tp_btf/sched_process_exit", 5, Tier::Tracepoint),
+                variant("tp_btf__sched_process_exit__live", "tp_btf/sched_process_exit", 5, Tier::Tracepoint),
+                variant("raw_tp__sched_process_exit", "raw_tp/sched_process_exit", 8, Tier::Tracepoint),
+            ],
+        },
+        Point {
+            name: "cgroup names",
+            required: false,
+            proof: Proof::None,
+            graded: false,
+            variants: &[variant("raw_tp__cgroup_mkdir", "raw_tp/cgroup_mkdir", 9, Tier::Tracepoint)],
+        },
+        Point {
+            name: "cgroup removal",
+            required: false,
+            proof: Proof::None,
+            graded: false,
+            variants: &[variant("raw_tp__cgroup_rmdir", "raw_tp/cgroup_rmdir", 10, Tier::Tracepoint)],
+        },
+    ],
+    load: |btf, prepare, loaded| load::<skel::process::ProcessSkelBuilder>(btf, prepare, loaded),
+};
+
+const FILE_FULL: Mechanism = Mechanism {
+    object: "file_security",
+    slots: 14,
+    points: file_points!(
+        required(
+            "opens",
+            Proof::Always,
+            &[variant("fexit__do_filp_open", "fexit/do_filp_open", 11, Tier::Full)]
+        ),
+        Point {
+            name: "opens by handle",
+            required: false,
+            proof: Proof::None,
+            graded: true,
+            variants: &[variant("fexit__do_file_open_root", "fexit/do_file_open_root", 12, Tier::Full)],
+        }
+    ),
+    load: |btf, prepare, loaded| load::<skel::file_security::FileSecuritySkelBuilder>(btf, prepare, loaded),
+};
+
+const FILE_KPROBE: Mechanism = Mechanism {
+    points: file_points!(
+        required(
+            "opens",
+            Proof::Always,
+            &[variant("kprobe__security_file_open", "kprobe/security_file_open", 13, Tier::Kprobe)]
+        ),
+        required(
+            "refused opens",
+            Proof::Always,
+            &[variant("kretprobe__do_filp_open", "kretprobe/do_filp_open", 14, Tier::Kprobe)]
+        )
+    ),
+    ..FILE_FULL
+};
+
+const FILE: Mechanism = Mechanism {
+    object: "file",
+    slots: 1,
+    points: &[required(
+        "opens and changes of names",
+        Proof::Always,
+        &[
+            variant("tp_btf__sys_exit", "tp_btf/sys_exit", 1, Tier::Tracepoint),
+            variant("raw_tp__sys_exit", "raw_tp/sys_exit", 2, Tier::Tracepoint),
+        ],
+    )],
+    load: |btf, prepare, loaded| load::<skel::file::FileSkelBuilder>(btf, prepare, loaded),
+};
+
+/// Every sensor there is.
+pub const FAMILIES: &[Family] = &[
+    Family { name: "process", mechanisms: &[PROCESS] },
+    Family { name: "file", mechanisms: &[FILE_FULL, FILE_KPROBE, FILE] },
+];
+
+/// What a sensor cannot see or do at a tier: shown by `bee-trace check`, and in
+/// docs/blind-spots.md.
+pub const BLIND: &[(&str, Tier, &str)] = &[
+    ("process", Tier::Full, REFUSED_EXEC),
+    ("process", Tier::Kprobe, REFUSED_EXEC),
+    ("process", Tier::Tracepoint, REFUSED_EXEC),
+    ("process", Tier::Full, NO_DENIAL),
+    ("process", Tier::Kprobe, NO_DENIAL),
+    ("process", Tier::Tracepoint, NO_DENIAL),
+    ("file", Tier::Full, REFUSED_WALK),
+    ("file", Tier::Full, RECEIVED),
+    ("file", Tier::Full, NO_DENIAL),
+    ("file", Tier::Kprobe, REFUSED_WALK),
+    (
+        "file",
+        Tier::Kprobe,
+        "an open that a security module (AppArmor, SELinux) refuses is reported as refused, and before that as if it had succeeded; a change of a name that one refuses is reported late, with result_unknown",
+    ),
+    (
+        "file",
+        Tier::Kprobe,
+        "refused opens made through io_uring are counted, not reported; others are matched by the name the caller gave: a symbolic link on the way is not resolved",
+    ),
+    (
+        "file",
+        Tier::Kprobe,
+        "refused opens are not seen while more opens than the kernel keeps return probes for (10, or twice the processors) wait in an open at the same time",
+    ),
+    ("file", Tier::Kprobe, RECEIVED),
+    ("file", Tier::Kprobe, NO_DENIAL),
+    ("file", Tier::Tracepoint, "opens made through io_uring are not reported"),
+    (
+        "file",
+        Tier::Tracepoint,
+        "an open is lost when another thread of the same process replaces the new descriptor before the call returns",
+    ),
+    (
+        "file",
+        Tier::Tracepoint,
+        "refused opens, and changes of names, are matched by the name the caller gave: a symbolic link on the way is not resolved",
+    ),
+    ("file", Tier::Tracepoint, RECEIVED),
+    ("file", Tier::Tracepoint, NO_DENIAL),
+];
+
+const NO_DENIAL: &str = "nothing can be denied";
+const REFUSED_EXEC: &str = "an exec that is refused is not reported";
+const REFUSED_WALK: &str = "a change of a name that is refused on the way to its directory is not reported";
+const RECEIVED: &str = "a descriptor received from another process is not an open and not reported";
+
+/// Opens, prepares and loads one skeleton; generic because each skeleton has
+/// types of its own. Nothing but the object's memory dies with it: links and map
+/// descriptors that `use_loaded` kept stay.
+fn load<B>(btf: Option<&Path>, prepare: loader::Prepare<'_>, use_loaded: loader::UseLoaded<'_>) -> Result<()>
+where
+    B: for<'obj> SkelBuilder<'obj> + Default,
+{
+    let mut storage = MaybeUninit::<OpenObject>::uninit();
+    let mut builder = B::default();
+    if let Some(btf) = btf {
+        builder.object_builder_mut().btf_custom_path(btf)?;
+    }
+    let mut open = builder.open(&mut storage)?;
+    prepare(open.open_object_mut())?;
+    let skeleton = open.load()?;
+    use_loaded(skeleton.object())
+}
