@@ -201,3 +201,30 @@ __noinline int bee_submit(__u32 place, __u32 fixed, __u32 tail, __u32 alert)
 	bee_send(set, header, length, alert);
 	return 0;
 }
+
+/* Records whose length is known before are made in the ring itself, and leave the
+ * scratch buffer to the one program that needs it. */
+#define bee_reserve(kind, type)                                                \
+	({                                                                     \
+		type *reserved_ = bpf_ringbuf_reserve(&bulk, sizeof(type), 0); \
+		if (!reserved_)                                                \
+			bee_count(kind, BEE_CAUSE_RING_FULL);                  \
+		reserved_;                                                     \
+	})
+
+static __always_inline void bee_commit(struct bee_header *header, __u32 kind, __u32 length)
+{
+	__u64 now = header->time;
+
+	header->length = length;
+	bpf_ringbuf_submit(header, bee_wakeup(&bulk, now, 1));
+	bee_count(kind, BEE_CAUSE_SUBMITTED);
+}
+
+/* A cgroup's path is cut at this many bytes: it is a name to show, not to match. */
+#define BEE_CGROUP_PATH 512
+
+struct bee_cgroup_record {
+	struct bee_cgroup fixed;
+	char path[BEE_CGROUP_PATH];
+};
