@@ -6,6 +6,7 @@
 
 mod ability;
 pub mod loader;
+mod skipped;
 mod tables;
 #[cfg(test)]
 mod tests;
