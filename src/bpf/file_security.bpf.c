@@ -45,6 +45,17 @@ enum bee_slot {
 	SLOT_COUNT,
 };
 
+/* What a global function takes is a number; an argument of a trampoline is a typed pointer,
+ * and stays one until it was in memory. */
+#define bee_number(pointer)                                                \
+	({                                                                 \
+		const void *typed_ = (pointer);                            \
+		__u64 number_ = 0;                                         \
+                                                                           \
+		bpf_probe_read_kernel(&number_, sizeof(number_), &typed_); \
+		number_;                                                   \
+	})
+
 /* --- opens --------------------------------------------------------------------- */
 
 static __always_inline bool bee_refusal(long result)
@@ -64,8 +75,8 @@ static __always_inline int bee_opened(struct file *file, __u16 hook, __u8 slot)
 
 	if (f_mode & FMODE_PATH || BPF_CORE_READ(file, f_flags) & FMODE_EXEC)
 		return 0;
-	return bee_on_inode(bee_pack(hook, BEE_KIND_OPEN, false, slot, 0), (__u64)&file->f_path,
-			    f_mode, 0, 0);
+	return bee_on_inode(bee_pack(hook, BEE_KIND_OPEN, false, slot, 0),
+			    bee_number(&file->f_path), f_mode, 0, 0);
 }
 
 SEC("fexit/do_filp_open")
@@ -324,7 +335,7 @@ static __always_inline int bee_change(__u16 hook, __u8 slot, __u8 kind, const st
 
 	if (!bee_begun(&what, hook, kind, slot, result))
 		return 0;
-	return bee_on_inode(what, (__u64)path, BEE_NO_OPEN, value, value_2);
+	return bee_on_inode(what, bee_number(path), BEE_NO_OPEN, value, value_2);
 }
 
 /* The new length is in no argument: until the act ends its record holds the inode. */
