@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "core.bpf.h"
+#include "bee.bpf.h"
 
 #define BEE_NAME_HASHED 64 /* watch/ hashes no more either */
 #define BEE_AFFIX_MAX	16

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "core.bpf.h"
 #include "names.bpf.h"
 
 #define BEE_DEPTH_MAX 64 /* components; more: BEE_WALK_TRUNCATED */

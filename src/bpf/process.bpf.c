@@ -10,108 +10,11 @@
  *                       the time user space looks
  */
 #include "path.bpf.h"
-
-#define BEE_ARGS_MAX	4096u
-#define BEE_ENV_SCANNED 8192u /* bytes of the environment that are searched */
-#define BEE_ENV_COUNT	192   /* variables looked at */
-#define BEE_ENV_NAME	48    /* longest name kept */
-#define BEE_ENV_NAMES	2048  /* bytes of names in a record */
+#include "env.bpf.h"
 
 #define TMPFS_MAGIC	0x01021994
 #define RAMFS_MAGIC	0x858458f6
 #define HUGETLBFS_MAGIC 0x958458f6
-
-/* Length of the variable's name at `place`: up to '=', at most BEE_ENV_NAME. */
-__noinline __u32 bee_env_name_length(__u32 place)
-{
-	struct bee_scratch *buffer = bee_scratch(place);
-	struct bee_state *shared = bee_state();
-	__u32 length;
-
-	if (!buffer || !shared)
-		return 0;
-	length = bee_unknown(shared, 0);
-	/* Counts without leaving the loop early: once the end is met nothing more is added. */
-	for (__u32 i = 0; i < BEE_ENV_NAME; i++) {
-		__u8 byte = buffer->tail[(place + i) & BEE_TAIL_MASK];
-
-		if (length == i && byte != '=' && byte)
-			length = bee_unknown(shared, i + 1);
-	}
-	return length;
-}
-
-/* What bee_env_names returns beside the length. */
-#define BEE_ENV_CUT    0x10000u
-#define BEE_ENV_FAILED 0x20000u
-
-/* How a step through the environment ended. */
-#define BEE_ENV_ON  0u
-#define BEE_ENV_END 1u
-
-/*
- * One variable: it is read to room behind the names, measured, and only its name
- * is moved; what user space gets holds no value. One step is proven once by the
- * verifier, not for each turn of the loop.
- */
-__noinline __u32 bee_env_step(__u32 place)
-{
-	struct bee_scratch *buffer = bee_scratch(place);
-	struct bee_env_state *env;
-	__u32 at, room, length;
-	long size;
-
-	if (!buffer)
-		return BEE_ENV_FAILED;
-	env = &buffer->env;
-	at = env->at & BEE_TAIL_MASK;
-	room = (at + BEE_ENV_NAME + 8) & BEE_TAIL_MASK;
-	if (env->address >= env->end || env->address - env->begin >= BEE_ENV_SCANNED)
-		return BEE_ENV_END;
-	size = bpf_probe_read_user_str(&buffer->tail[room], BEE_PART_MAX, (void *)env->address);
-	if (size <= 0)
-		return BEE_ENV_FAILED;
-	/* Longer than the room: its rest would look like the next name. What is left of
-	 * the environment is not searched; no byte of a value leaves. */
-	if (size >= BEE_PART_MAX)
-		return BEE_ENV_CUT;
-	length = bee_env_name_length((place & ~0xffffu) | room);
-	if (length > BEE_ENV_NAME)
-		length = BEE_ENV_NAME;
-	bpf_probe_read_kernel(&buffer->tail[at], length, &buffer->tail[room]);
-	buffer->tail[(at + length) & BEE_TAIL_MASK] = 0;
-	env->at = at + length + 1;
-	env->address += size;
-	return BEE_ENV_ON;
-}
-
-/* Writes the names of the environment's variables to `place`. */
-__noinline __u32 bee_env_names(__u32 place, __u64 begin, __u64 end)
-{
-	struct bee_scratch *buffer = bee_scratch(place);
-	__u32 start = place & BEE_TAIL_MASK, step = BEE_ENV_CUT;
-	struct bee_env_state *env;
-
-	if (!buffer)
-		return BEE_ENV_FAILED;
-	env = &buffer->env;
-	env->begin = begin;
-	env->end = end;
-	env->address = begin;
-	env->at = start;
-	for (int i = 0; i < BEE_ENV_COUNT; i++) {
-		step = BEE_ENV_CUT;
-		if (env->at - start > BEE_ENV_NAMES - BEE_ENV_NAME - 1)
-			break;
-		step = bee_env_step(place);
-		if (step != BEE_ENV_ON)
-			break;
-		step = BEE_ENV_CUT;
-	}
-	if (step == BEE_ENV_END)
-		step = end - begin > BEE_ENV_SCANNED ? BEE_ENV_CUT : 0;
-	return step | ((env->at - start) & 0xfff);
-}
 
 static __always_inline __u64 bee_image_flags(struct inode *inode, struct dentry *dentry)
 {
@@ -208,25 +111,6 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 	return 0;
 }
 
-/* Of records whose length is known before, straight in the ring: the scratch buffer
- * belongs to the exec program alone. */
-#define bee_reserve(kind, type)                                                \
-	({                                                                     \
-		type *reserved_ = bpf_ringbuf_reserve(&bulk, sizeof(type), 0); \
-		if (!reserved_)                                                \
-			bee_count(kind, BEE_CAUSE_RING_FULL);                  \
-		reserved_;                                                     \
-	})
-
-static __always_inline void bee_commit(struct bee_header *header, __u32 kind, __u32 length)
-{
-	__u64 now = header->time;
-
-	header->length = length;
-	bpf_ringbuf_submit(header, bee_wakeup(&bulk, now, 1));
-	bee_count(kind, BEE_CAUSE_SUBMITTED);
-}
-
 /* The record of a fork or an exit: a header and a status. */
 static __always_inline int bee_process(struct task_struct *task, __u16 kind, __u16 hook,
 				       __u32 status)
@@ -261,14 +145,6 @@ static __always_inline int bee_exit(struct task_struct *task, __u16 hook)
 		status = BPF_CORE_READ(task, exit_code);
 	return bee_process(task, BEE_KIND_EXIT, hook, status);
 }
-
-/* A cgroup's path is cut at this many bytes: it is a name to show, not to match. */
-#define BEE_CGROUP_PATH 512
-
-struct bee_cgroup_record {
-	struct bee_cgroup fixed;
-	char path[BEE_CGROUP_PATH];
-};
 
 static __always_inline int bee_cgroup(struct cgroup *group, const char *path, __u32 removed,
 				      __u16 hook)

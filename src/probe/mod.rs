@@ -4,7 +4,9 @@
 //! takes the first mechanism whose required points all work, and at each point the
 //! first variant that loads, attaches and delivers.
 
+mod ability;
 pub mod loader;
+mod skipped;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,24 @@ macro_rules! end {
     };
 }
 
+/// Where a security module refuses an act, which then has no other end.
+macro_rules! refusal {
+    ($act:literal) => {
+        Point {
+            name: concat!("refusals of ", $act),
+            required: false,
+            proof: Proof::None,
+            graded: true,
+            variants: &[variant(
+                concat!("kretprobe__security_", $act),
+                concat!("kretprobe/security_", $act),
+                0,
+                Tier::Kprobe,
+            )],
+        }
+    };
+}
+
 /// A point that must be and that the canary proves.
 const fn required(name: &'static str, proof: Proof, variants: &'static [Variant]) -> Point {
     Point { name, required: true, proof, graded: true, variants }
@@ -182,7 +200,17 @@ const FILE_KPROBE: Mechanism = Mechanism {
             "refused opens",
             Proof::Always,
             &[variant("kretprobe__do_filp_open", "kretprobe/do_filp_open", 14, Tier::Kprobe)]
-        )
+        ),
+        refusal!("path_unlink"),
+        refusal!("path_rmdir"),
+        refusal!("path_rename"),
+        refusal!("path_link"),
+        refusal!("path_symlink"),
+        refusal!("path_mknod"),
+        refusal!("path_chmod"),
+        refusal!("path_chown"),
+        refusal!("path_truncate"),
+        refusal!("file_truncate")
     ),
     ..FILE_FULL
 };
@@ -223,7 +251,7 @@ pub const BLIND: &[(&str, Tier, &str)] = &[
     (
         "file",
         Tier::Kprobe,
-        "an open that a security module (AppArmor, SELinux) refuses is reported as refused, and before that as if it had succeeded; a change of a name that one refuses is reported late, with result_unknown",
+        "an open that a security module (AppArmor, SELinux) refuses is reported as refused, and before that as if it had succeeded",
     ),
     (
         "file",
