@@ -63,9 +63,10 @@ static __always_inline bool bee_refusal(long result)
 	return result == -EACCES || result == -EPERM;
 }
 
-static __always_inline bool bee_is_error(const void *pointer)
+/* IS_ERR of linux/err.h: a pointer that is -errno. */
+static __always_inline bool bee_is_error(__u64 pointer)
 {
-	return (__u64)pointer >= (__u64)-4095;
+	return pointer >= (__u64)-4095;
 }
 
 /* An open that succeeded. */
@@ -83,18 +84,19 @@ SEC("fexit/do_filp_open")
 int BPF_PROG(fexit__do_filp_open, int dfd, struct filename *pathname, const struct open_flags *op,
 	     struct file *file)
 {
+	__u64 result = bee_number(file);
 	__u32 flags, access;
 
 	if (!bee_active(bee_settings()))
 		return 0;
-	if (!bee_is_error(file))
-		return bee_opened(file, BEE_HOOK_FEXIT_DO_FILP_OPEN, SLOT_OPEN);
+	if (!bee_is_error(result))
+		return bee_opened((struct file *)result, BEE_HOOK_FEXIT_DO_FILP_OPEN, SLOT_OPEN);
 	flags = BPF_CORE_READ(op, open_flag);
-	if (!bee_refusal((long)file) || flags & FMODE_EXEC)
+	if (!bee_refusal(result) || flags & FMODE_EXEC)
 		return 0;
 	access = bee_flags_access(flags);
 	return bee_on_refused(
-		bee_pack(BEE_HOOK_FEXIT_DO_FILP_OPEN, BEE_KIND_OPEN, false, SLOT_OPEN, (long)file),
+		bee_pack(BEE_HOOK_FEXIT_DO_FILP_OPEN, BEE_KIND_OPEN, false, SLOT_OPEN, result),
 		(__u64)BPF_CORE_READ(pathname, name), dfd, access | BEE_ACCESS_OF_KERNEL);
 }
 
@@ -102,10 +104,12 @@ SEC("fexit/do_file_open_root")
 int BPF_PROG(fexit__do_file_open_root, const struct path *root, const char *name,
 	     const struct open_flags *op, struct file *file)
 {
+	__u64 result = bee_number(file);
+
 	/* Refused: a handle is not a name, and nothing was opened. */
-	if (!bee_active(bee_settings()) || bee_is_error(file))
+	if (!bee_active(bee_settings()) || bee_is_error(result))
 		return 0;
-	return bee_opened(file, BEE_HOOK_FEXIT_DO_FILE_OPEN_ROOT, SLOT_OPEN_ROOT);
+	return bee_opened((struct file *)result, BEE_HOOK_FEXIT_DO_FILE_OPEN_ROOT, SLOT_OPEN_ROOT);
 }
 
 SEC("kprobe/security_file_open")
