@@ -64,8 +64,8 @@ static __always_inline int bee_opened(struct file *file, __u16 hook, __u8 slot)
 
 	if (f_mode & FMODE_PATH || BPF_CORE_READ(file, f_flags) & FMODE_EXEC)
 		return 0;
-	return bee_on_inode(bee_pack(hook, BEE_KIND_OPEN, false, slot, 0), (__u64)&file->f_path,
-			    f_mode, 0, 0);
+	return bee_on_inode(bee_pack(hook, BEE_KIND_OPEN, false, slot, 0),
+			    bee_number(&file->f_path), f_mode, 0, 0);
 }
 
 SEC("fexit/do_filp_open")
@@ -73,17 +73,19 @@ int BPF_PROG(fexit__do_filp_open, int dfd, struct filename *pathname, const stru
 	     struct file *file)
 {
 	__u32 flags, access;
+	long result;
 
 	if (!bee_active(bee_settings()))
 		return 0;
 	if (!bee_is_error(file))
 		return bee_opened(file, BEE_HOOK_FEXIT_DO_FILP_OPEN, SLOT_OPEN);
+	result = bee_number(file);
 	flags = BPF_CORE_READ(op, open_flag);
-	if (!bee_refusal((long)file) || flags & FMODE_EXEC)
+	if (!bee_refusal(result) || flags & FMODE_EXEC)
 		return 0;
 	access = bee_flags_access(flags);
 	return bee_on_refused(
-		bee_pack(BEE_HOOK_FEXIT_DO_FILP_OPEN, BEE_KIND_OPEN, false, SLOT_OPEN, (long)file),
+		bee_pack(BEE_HOOK_FEXIT_DO_FILP_OPEN, BEE_KIND_OPEN, false, SLOT_OPEN, result),
 		(__u64)BPF_CORE_READ(pathname, name), dfd, access | BEE_ACCESS_OF_KERNEL);
 }
 
@@ -324,7 +326,7 @@ static __always_inline int bee_change(__u16 hook, __u8 slot, __u8 kind, const st
 
 	if (!bee_begun(&what, hook, kind, slot, result))
 		return 0;
-	return bee_on_inode(what, (__u64)path, BEE_NO_OPEN, value, value_2);
+	return bee_on_inode(what, bee_number(path), BEE_NO_OPEN, value, value_2);
 }
 
 /* The new length is in no argument: until the act ends its record holds the inode. */
