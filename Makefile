@@ -34,10 +34,10 @@ lint:            ## formatting of Rust and C, clippy
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	scripts/clang-format.sh
 
-test:            ## everything that must hold: lint, unit, integration and root tests
+test:            ## everything that must hold: lint, unit, root tests, three virtual machines
 	@scripts/setup.sh
 	@$(MAKE) --no-print-directory lint
-	@scripts/test.sh unit root
+	@scripts/test.sh unit root vm
 
 test-unit:       ## tests that need no privilege
 	@scripts/test.sh unit
@@ -48,7 +48,7 @@ test-root:       ## end-to-end tests on this kernel (asks for root)
 test-all:        ## `test`, and the slow root tests (100 load rounds)
 	@scripts/setup.sh
 	@$(MAKE) --no-print-directory lint
-	@scripts/test.sh unit root slow
+	@scripts/test.sh unit root vm slow
 
 test-vm:         ## tests in a virtual machine with another kernel (KERNEL=debian-6.1-amd64 TEST=smoke.sh)
 	@scripts/vm.sh $(KERNEL) $(TEST)

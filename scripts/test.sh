@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs the named groups of tests (unit, root, slow) and ends with one line that
-# adds up what all runners said. Only plain cargo is needed.
+# Runs the named groups of tests (unit, root, slow, vm) and ends with one line that
+# adds up what all runners said. Only plain cargo is needed; for vm, a Debian.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
@@ -12,11 +12,37 @@ skipped=0
 # Prints as it goes, keeps a copy to count in.
 run() { "$@" 2>&1 | tee -a "$log" || status=1; }
 
+# Sets $sudo to what makes a command root's, or $why to why there is no way.
+root_way() {
+  sudo=() why=''
+  [ "$(id -u)" -ne 0 ] || return 0
+  if ! command -v sudo >/dev/null; then why='not root, and no sudo'
+  elif ! sudo -n true 2>/dev/null && ! { [ -t 0 ] && sudo -v; }; then why='not root, and sudo did not let us'
+  fi
+  sudo=(sudo --preserve-env=RUST_BACKTRACE,CI,LLVM_PROFILE_FILE)
+}
+
+# The kernels that differ most, in virtual machines: `make test-vm-all` has the rest.
+# Each machine is a runner that says how many checks it made.
+vm_tests() {
+  local name
+  root_way
+  [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || why='not a Debian or Ubuntu on x86-64'
+  for name in "$@"; do
+    if [ -n "$why" ]; then
+      echo "skipped: the virtual machine $name: $why"
+    else
+      run scripts/vm.sh "$name" smoke.sh
+    fi
+  done
+  if [ -n "$why" ]; then skipped=$((skipped + $#)); fi
+}
+
 # The root tests are programs of their own (test = false in Cargo.toml). They are
 # built by who calls us and only run as root, so that no file under target/ ends
 # up owned by root.
 root_tests() {
-  local names=("$@") binaries binary target sudo=() why= count
+  local names=("$@") binaries binary target count
   shift $#
   if [ "$group" = slow ]; then set -- --ignored; fi
   mapfile -t binaries < <("$cargo" test --locked --no-run "${names[@]/#/--test=}" 2>&1 | tee /dev/stderr |
@@ -28,12 +54,7 @@ root_tests() {
   fi
   target=$(dirname "$(dirname "$(dirname "$(realpath "${binaries[0]}")")")")
   make --no-print-directory -s -C tests/triggers OUT="$target/triggers" || { status=1; return; }
-  if [ "$(id -u)" -ne 0 ]; then
-    if ! command -v sudo >/dev/null; then why='not root, and no sudo'
-    elif ! sudo -n true 2>/dev/null && ! { [ -t 0 ] && sudo -v; }; then why='not root, and sudo did not let us'
-    fi
-    sudo=(sudo --preserve-env=RUST_BACKTRACE,CI,LLVM_PROFILE_FILE)
-  fi
+  root_way
   for binary in "${binaries[@]}"; do
     if [ -n "$why" ]; then
       count=$("$binary" --list "$@" | grep -c ': test$' || true)
@@ -51,6 +72,7 @@ for group in "$@"; do
     unit) run "$cargo" test --locked --no-fail-fast ;;
     root) root_tests privilege_root scanner_root scanner_process_root kernel_root e2e ;;
     slow) root_tests e2e ;;
+    vm) vm_tests debian-6.1-amd64 debian-6.12-arm64 pi5-16k ;;
     *) echo "test: no group called $group" >&2; exit 64 ;;
   esac
 done

@@ -75,5 +75,15 @@ nice -n 5 timeout -k 5 "$limit" "${machine[@]}" -accel "${VM_ACCEL:-tcg,thread=m
 tar -C "$out" -xf "$scratch/out" 2>/dev/null || true
 code=$(sed -n 's/^code=//p' "$out/result" 2>/dev/null || true)
 say "$name: $(cat "$kernel/release"), $test: ${code:-no report}, $((SECONDS - begin)) s; see target/vm/$name"
-[ "${code:-99}" -eq 0 ] || tail -n 30 "$out/log" "$out/console" 2>/dev/null >&2 || true
+
+# One line for who counts (scripts/test.sh), as a test runner of Rust says it.
+if [ "${code:-99}" -ne 0 ]; then
+  tail -n 40 "$out/log" "$out/console" 2>/dev/null | sed 's/^/  | /' >&2 || true
+  printf 'failures:\n    vm::%s\n' "$name"
+fi
+sum=$(sed -n 's/^sum: //p' "$out/log" 2>/dev/null | tail -n1)
+case ${code:-99} in
+  0) echo "test result: ok. ${sum:-1 passed; 0 failed}" ;;
+  *) echo "test result: FAILED. ${sum:-0 passed; 1 failed}" ;;
+esac
 exit "${code:-99}"

@@ -56,7 +56,7 @@ of_debian() { # NAME OUT
     rm -r "${tree:?}/lib"
   fi
   ln -s usr/lib "$tree/lib"
-  rm -rf "$tree/usr/share"
+  rm -rf "${tree:?}/usr/share"
   find "$tree" -type l -lname '/*' | while read -r link; do
     ln -sfnr "$tree$(readlink "$link")" "$link"
   done

@@ -11,6 +11,19 @@
 #include <bpf/bpf_tracing.h>
 #include "bee.bpf.h"
 
+/*
+ * A pointer as a number. To the verifier an argument of fexit and LSM programs is a
+ * pointer of a type whatever it is cast to, and no argument of a global function;
+ * what was read from memory is a number.
+ */
+static __always_inline __u64 bee_number(const void *pointer)
+{
+	__u64 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), &pointer);
+	return number;
+}
+
 /* The facts about `task` that every record carries. */
 static __always_inline void bee_fill(struct bee_header *header, struct task_struct *task,
 				     __u16 kind, __u16 hook)

@@ -45,17 +45,6 @@ enum bee_slot {
 	SLOT_COUNT,
 };
 
-/* What a global function takes is a number; an argument of a trampoline is a typed pointer,
- * and stays one until it was in memory. */
-#define bee_number(pointer)                                                \
-	({                                                                 \
-		const void *typed_ = (pointer);                            \
-		__u64 number_ = 0;                                         \
-                                                                           \
-		bpf_probe_read_kernel(&number_, sizeof(number_), &typed_); \
-		number_;                                                   \
-	})
-
 /* --- opens --------------------------------------------------------------------- */
 
 static __always_inline bool bee_refusal(long result)
