@@ -11,7 +11,7 @@ TEST   ?= smoke.sh
 SUDO  := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build build-arm64 lint test test-unit test-root test-all test-vm test-vm-all coverage fuzz bench clean
+.PHONY: help setup run build build-arm64 lint test test-unit test-root test-all test-vm test-vm-all test-btf coverage fuzz bench clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
@@ -55,6 +55,9 @@ test-vm:         ## tests in a virtual machine with another kernel (KERNEL=debia
 
 test-vm-all:     ## the same with every kernel of tests/vm/kernels.toml
 	@scripts/vm.sh --all $(TEST)
+
+test-btf:        ## types made from headers against those of Debian's kernels (downloads 1 GB once)
+	@scripts/btf.sh
 
 coverage:        ## lines and branches per module, the daemon's own runs included
 	@scripts/setup.sh

@@ -6,6 +6,8 @@ mod text;
 
 use serde_json::{Map, Value, json};
 
+use crate::btf_build::{self, Missing};
+use crate::btf_file::{Found, Source, TypesFile};
 use crate::error::ExitStatus;
 use crate::kernel::Fact;
 use crate::kernel::config::{KernelConfig, Need, NotFound, OPTIONS, Setting};
@@ -46,6 +48,27 @@ pub struct Report<'a> {
     pub facts: &'a Facts,
     /// The kernel's options, or where they were looked for.
     pub config: Result<&'a KernelConfig, &'a NotFound>,
+    /// Its types.
+    pub types: &'a Types,
+}
+
+/// Where the kernel's types come from, and what making a file with them wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Types {
+    /// Where they come from, and the files that do not do.
+    pub found: Found,
+    /// What is not installed; nothing: a file can be made.
+    pub missing: Vec<Missing>,
+}
+
+impl Types {
+    /// The file in use.
+    fn file(&self) -> Option<&TypesFile> {
+        match &self.found.source {
+            Source::File(file) => Some(file),
+            _ => None,
+        }
+    }
 }
 
 impl Report<'_> {
@@ -99,6 +122,10 @@ impl Report<'_> {
             "arch": facts.arch,
             "page_size": facts.page_size,
         });
+        let refused = self.types.found.refused.iter();
+        let refused = refused.map(|file| json!({ "path": file.path.to_string_lossy(), "reason": file.why }));
+        kernel["btf_file"] = json!(self.types.file().map(|file| file.path.to_string_lossy()));
+        kernel["btf_files_refused"] = refused.collect();
         let mut add = |key: &str, fact: Fact<Value>| {
             kernel[key] = match fact {
                 Fact::Known(value) => value,
@@ -148,7 +175,7 @@ impl Report<'_> {
         }
         let mut all: Vec<String> = Vec::new();
         let proposed = self.sensors.iter().flat_map(|sensor| sensor.remedy.iter().cloned());
-        for remedy in proposed.chain(remedies(self.facts, self.config.ok())) {
+        for remedy in proposed.chain(remedies(self.facts, self.config.ok(), self.types)) {
             if !all.contains(&remedy) {
                 all.push(remedy);
             }
@@ -158,7 +185,7 @@ impl Report<'_> {
 }
 
 /// What the facts show can be mended, as sentences for people. An unknown fact proposes nothing.
-pub fn remedies(facts: &Facts, config: Option<&KernelConfig>) -> Vec<String> {
+pub fn remedies(facts: &Facts, config: Option<&KernelConfig>, types: &Types) -> Vec<String> {
     let mut out = Vec::new();
     if facts.lockdown == Fact::Known(Lockdown::Confidentiality) {
         out.push(
@@ -167,12 +194,15 @@ pub fn remedies(facts: &Facts, config: Option<&KernelConfig>) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if facts.btf == Fact::Known(BtfSource::Missing) {
-        out.push(
-            "Boot a kernel built with CONFIG_DEBUG_INFO_BTF=y; Debian's and Ubuntu's are, \
-             Raspberry Pi OS's is not."
-                .to_owned(),
-        );
+    if facts.btf == Fact::Known(BtfSource::Missing) && types.file().is_none() {
+        let install = match types.missing.is_empty() {
+            true => "Run".to_owned(),
+            false => format!("Install {} and run", btf_build::packages(&types.missing)),
+        };
+        out.push(format!(
+            "{install} `bee-trace btf build`: it makes the kernel's types, which are not built in, from its \
+             headers. (A kernel with CONFIG_DEBUG_INFO_BTF=y, as Debian's and Ubuntu's are, wants no such file.)"
+        ));
     }
     if facts.kprobes == Fact::Known(false) {
         out.push("Boot a kernel built with CONFIG_KPROBES=y; Debian's and Raspberry Pi OS's are.".to_owned());

@@ -20,7 +20,10 @@ pub const EXIT_STATUS: &[(ExitStatus, &str)] = &[
         "Something failed; the message says what. For `bee-trace check`: a sensor is not at its best.",
     ),
     (ExitStatus::Usage, "The command line is wrong."),
-    (ExitStatus::Unavailable, "This kernel offers nothing that can be used."),
+    (
+        ExitStatus::Unavailable,
+        "This kernel offers nothing that can be used. For `bee-trace btf build`: something that must be installed is not.",
+    ),
     (ExitStatus::NotPermitted, "A privilege is missing; the message names it."),
     (ExitStatus::Config, "The configuration is wrong; every mistake is named with its line."),
 ];
@@ -151,6 +154,9 @@ pub enum Command {
     /// Check or show a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Make or list files with the types of a kernel that has none built in
+    #[command(subcommand)]
+    Btf(BtfCommand),
     /// Write the man pages into a directory
     #[command(hide = true)]
     Man {
@@ -176,6 +182,38 @@ pub enum ConfigCommand {
         /// The configuration file
         #[arg(value_name = "FILE", default_value = CONFIG)]
         file: PathBuf,
+    },
+}
+
+/// The commands of `bee-trace btf`.
+#[derive(Clone, Debug, Subcommand, PartialEq, Eq)]
+pub enum BtfCommand {
+    /// Make the file with a kernel's types, from its headers
+    ///
+    /// For kernels without CONFIG_DEBUG_INFO_BTF, as Raspberry Pi OS has them. Wants the
+    /// headers of the kernel and gcc; what is missing is named with its package. The daemon
+    /// takes the file at its next start.
+    ///
+    /// Exits with 0 if the file is there, 69 if something is missing, 1 if it cannot be made.
+    Build {
+        /// For this kernel, as uname -r has it, instead of the running one
+        #[arg(long, value_name = "RELEASE")]
+        kernel: Option<String>,
+        /// Where its headers are, instead of /lib/modules/RELEASE/build
+        #[arg(long, value_name = "DIR")]
+        headers: Option<PathBuf>,
+        /// The file to write, instead of /var/lib/bee-traced/btf/RELEASE.btf
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Make nothing if the file is there and would be the same
+        #[arg(long)]
+        if_needed: bool,
+    },
+    /// Show which files there are, what they were made for, and which one is used
+    List {
+        /// Show the file that this configuration names, too
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
 }
 
@@ -249,6 +287,14 @@ mod tests {
         let check = |file: &str| Command::Config(ConfigCommand::Check { file: file.into() });
         assert_eq!(trace("bee-trace config check /a"), Ok(check("/a")));
         assert_eq!(trace("bee-trace config check"), Ok(check(CONFIG)));
+        let build = Command::Btf(BtfCommand::Build {
+            kernel: Some("6.1".into()),
+            headers: Some("/h".into()),
+            out: Some("/o".into()),
+            if_needed: true,
+        });
+        assert_eq!(trace("bee-trace btf build --kernel 6.1 --headers /h --out /o --if-needed"), Ok(build));
+        assert_eq!(trace("bee-trace btf list"), Ok(Command::Btf(BtfCommand::List { config: None })));
         let show = Command::Config(ConfigCommand::Show { file: "/a".into() });
         assert_eq!(trace("bee-trace config show /a"), Ok(show));
     }

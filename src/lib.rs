@@ -13,6 +13,8 @@
 //! `src/pipeline.rs` shows that way in one screen; read it next.
 
 pub mod btf;
+pub mod btf_build;
+pub mod btf_file;
 pub mod canary;
 pub mod check;
 pub mod cli;

@@ -113,16 +113,25 @@ fn better(sensor: &Sensor, tier: Option<Tier>) -> Vec<(&'static str, String)> {
         .iter()
         .take_while(|better| tier.is_none_or(|tier| **better < tier))
         .map(|better| {
-            let tried: Vec<String> = sensor
-                .refused
-                .iter()
-                .filter(|refused| refused.tier == *better)
-                .map(|refused| format!("{}: {}", refused.hook, refused.reason))
-                .collect();
-            let why = if tried.is_empty() {
+            let tried = sensor.refused.iter().filter(|refused| refused.tier == *better);
+            // One reason may stand for every hook of a tier.
+            let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+            for refused in tried {
+                match reasons.iter_mut().find(|(reason, _)| *reason == refused.reason) {
+                    Some((_, hooks)) if hooks.contains(&refused.hook) => {}
+                    Some((_, hooks)) => hooks.push(refused.hook),
+                    None => reasons.push((&refused.reason, vec![refused.hook])),
+                }
+            }
+            let told = reasons.iter().map(|(reason, hooks)| match hooks[..] {
+                [only] => format!("{only}: {reason}"),
+                _ => format!("{} and {} more: {reason}", hooks[0], hooks.len() - 1),
+            });
+            let told: Vec<String> = told.collect();
+            let why = if told.is_empty() {
                 "this release has no programs for it".to_owned()
             } else {
-                tried.join("; ")
+                told.join("; ")
             };
             (better.name(), why)
         })

@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use bee_trace::check::{Report, SensorReport, Style, remedies};
+use bee_trace::btf_build::Missing;
+use bee_trace::btf_file::{Found, Origin, Refused, Source, TypesFile};
+use bee_trace::check::{Report, SensorReport, Style, Types, remedies};
 use bee_trace::error::ExitStatus;
 use bee_trace::kernel::config::{self, KernelConfig, NotFound};
 use bee_trace::kernel::facts::{BtfSource, Facts, Lockdown};
@@ -30,6 +32,32 @@ fn facts() -> Facts {
         initial_pid_ns: Fact::Known(true),
         boot_id: Fact::Unknown("not asked".into()),
     }
+}
+
+/// The kernel has none, and there is no file; `missing` is not installed.
+fn no_types(missing: &[&str]) -> Types {
+    let missing = missing.iter().map(|package| Missing {
+        what: "something".into(),
+        package: (*package).into(),
+        instead: None,
+    });
+    Types { found: Found { source: Source::Nowhere, refused: vec![] }, missing: missing.collect() }
+}
+
+/// From a file, after another one that does not do.
+fn types_of_a_file() -> Types {
+    let origin = Origin {
+        release: "6.12.48+rpt-rpi-2712".into(),
+        version: None,
+        build_id: None,
+        arch: "aarch64".into(),
+        page_size: 16384,
+        needs: String::new(),
+        made_by: "bee-trace".into(),
+    };
+    let file = TypesFile { path: "/usr/lib/bee-traced/btf/x.btf".into(), origin, btf: vec![] };
+    let refused = Refused { path: "/var/lib/bee-traced/btf/x.btf".into(), why: "made for another".into() };
+    Types { found: Found { source: Source::File(file), refused: vec![refused] }, missing: vec![] }
 }
 
 fn kernel_config(name: &str, text: &str) -> Result<KernelConfig, NotFound> {
@@ -69,7 +97,7 @@ fn unusable() -> SensorReport {
 
 fn status(sensors: &[SensorReport]) -> ExitStatus {
     let config = kernel_config("status", "CONFIG_BPF=y\n").unwrap();
-    Report { sensors, facts: &facts(), config: Ok(&config) }.exit_status()
+    Report { sensors, facts: &facts(), config: Ok(&config), types: &no_types(&[]) }.exit_status()
 }
 
 #[test]
@@ -89,7 +117,7 @@ fn the_text_has_every_finding_and_fits_the_terminal() {
     let config = kernel_config("text", "CONFIG_BPF=y\nCONFIG_KPROBES=m\n").unwrap();
     let sensors = [best("process"), degraded(), SensorReport { sensor: "network", ..unusable() }];
     let facts = facts();
-    let report = Report { sensors: &sensors, facts: &facts, config: Ok(&config) };
+    let report = Report { sensors: &sensors, facts: &facts, config: Ok(&config), types: &no_types(&[]) };
     for width in [60, 80, 100, 5, 1000] {
         let text = report.text(Style { width, color: false });
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
@@ -125,7 +153,7 @@ fn the_text_has_every_finding_and_fits_the_terminal() {
 fn a_configuration_that_is_not_found_is_said_and_changes_nothing_else() {
     let missing = config::read(&Places::under("/nonexistent"), "6.1").unwrap_err();
     let (sensors, facts) = ([best("process")], facts());
-    let report = Report { sensors: &sensors, facts: &facts, config: Err(&missing) };
+    let report = Report { sensors: &sensors, facts: &facts, config: Err(&missing), types: &no_types(&[]) };
     assert_eq!(report.exit_status(), ExitStatus::Ok);
     let text = report.text(PLAIN);
     assert!(text.contains("- /nonexistent/boot/config-6.1: No such file or directory"), "{text}");
@@ -139,12 +167,15 @@ fn a_configuration_that_is_not_found_is_said_and_changes_nothing_else() {
 fn the_json_has_its_documented_keys() {
     let config = kernel_config("json", "CONFIG_BPF=y\n").unwrap();
     let (sensors, facts) = ([degraded()], facts());
-    let json = Report { sensors: &sensors, facts: &facts, config: Ok(&config) }.json();
+    let json =
+        Report { sensors: &sensors, facts: &facts, config: Ok(&config), types: &types_of_a_file() }.json();
     assert_eq!((json["status"].as_str(), json["exit_status"].as_u64()), (Some("degraded"), Some(1)));
     let sensor = &json["sensors"][0];
     assert_eq!((sensor["tier"].as_str(), sensor["at_best"].as_bool()), (Some("tracepoint"), Some(false)));
     assert_eq!(sensor["why_not_better"][1]["tier"], "full");
     assert_eq!(json["kernel"]["btf"], false);
+    assert_eq!(json["kernel"]["btf_file"], "/usr/lib/bee-traced/btf/x.btf");
+    assert_eq!(json["kernel"]["btf_files_refused"][0]["reason"], "made for another");
     assert_eq!(json["kernel"]["bpf_jit_enable"], serde_json::Value::Null);
     let why = json["unknown"]["kernel.bpf_jit_enable"].as_str().unwrap();
     assert!(why.ends_with("Permission denied"), "{why}");
@@ -161,7 +192,14 @@ fn the_json_has_its_documented_keys() {
             assert!(docs.contains(&format!("`{key}`")), "docs/check.md lacks `{key}`");
         }
     };
-    for value in [&json, &json["kernel"], sensor, &json["options"][0], &sensor["why_not_better"][0]] {
+    for value in [
+        &json,
+        &json["kernel"],
+        &json["kernel"]["btf_files_refused"][0],
+        sensor,
+        &json["options"][0],
+        &sensor["why_not_better"][0],
+    ] {
         documented(value);
     }
 }
@@ -170,7 +208,7 @@ fn the_json_has_its_documented_keys() {
 fn remedies_follow_from_what_is_known() {
     let lsm = kernel_config("lsm", "CONFIG_BPF_LSM=y\n").unwrap();
     let mut facts = facts();
-    let found = remedies(&facts, Some(&lsm));
+    let found = remedies(&facts, Some(&lsm), &no_types(&[]));
     assert!(
         found.iter().any(|text| text.starts_with("Add lsm=apparmor,bpf to the kernel command line")),
         "{found:?}"
@@ -178,23 +216,53 @@ fn remedies_follow_from_what_is_known() {
     assert!(found.iter().any(|text| text.contains("CONFIG_DEBUG_INFO_BTF=y")), "{found:?}");
 
     let without = kernel_config("nolsm", "CONFIG_BPF=y\n").unwrap();
-    assert!(remedies(&facts, Some(&without)).iter().any(|text| text.contains("CONFIG_BPF_LSM=y")));
+    assert!(
+        remedies(&facts, Some(&without), &no_types(&[])).iter().any(|text| text.contains("CONFIG_BPF_LSM=y"))
+    );
+
+    let build = |types: &Types| {
+        let found = remedies(&facts, Some(&lsm), types);
+        found.into_iter().find(|text| text.contains("bee-trace btf build"))
+    };
+    let text = build(&no_types(&["linux-headers-6.12.48+rpt-rpi-2712", "gcc"])).unwrap();
+    let start = "Install linux-headers-6.12.48+rpt-rpi-2712, gcc and run `bee-trace btf build`";
+    assert!(text.starts_with(start), "{text}");
+    assert!(build(&no_types(&[])).unwrap().starts_with("Run `bee-trace btf build`"));
+    assert_eq!(build(&types_of_a_file()), None, "there are types");
 
     facts.btf = Fact::Unknown("x".into());
     facts.lsm = Fact::Unknown("x".into());
     facts.kprobes = Fact::Unknown("x".into());
-    assert_eq!(remedies(&facts, Some(&lsm)), Vec::<String>::new(), "the unknown proposes nothing");
+    assert_eq!(
+        remedies(&facts, Some(&lsm), &no_types(&[])),
+        Vec::<String>::new(),
+        "the unknown proposes nothing"
+    );
 
     facts.kprobes = Fact::Known(false);
     facts.bpf_jit_enable = Fact::Known(0);
     facts.ftrace_enabled = Fact::Known(0);
     facts.initial_pid_ns = Fact::Known(false);
     facts.lockdown = Fact::Known(Lockdown::Confidentiality);
-    let found = remedies(&facts, None).join("\n");
+    let found = remedies(&facts, None, &no_types(&[])).join("\n");
     for words in
         ["CONFIG_KPROBES=y", "bpf_jit_enable=1", "ftrace_enabled=1", "--pid=host", "lockdown=confidentiality"]
     {
         assert!(found.contains(words), "no {words} in {found}");
+    }
+}
+
+#[test]
+fn the_text_says_where_the_types_come_from() {
+    let config = kernel_config("types", "CONFIG_BPF=y\n").unwrap();
+    let (sensors, facts, types) = ([degraded()], facts(), types_of_a_file());
+    let text = Report { sensors: &sensors, facts: &facts, config: Ok(&config), types: &types }.text(PLAIN);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for sentence in [
+        "kernel types (BTF) not built in; from /usr/lib/bee-traced/btf/x.btf",
+        "/var/lib/bee-traced/btf/x.btf is not used: made for another",
+    ] {
+        assert!(words.contains(sentence), "no {sentence:?} in\n{text}");
     }
 }
 
@@ -205,7 +273,8 @@ fn this_machine_is_described() {
     let facts = Facts::gather(&places).unwrap();
     let config = config::read(&places, &facts.release);
     let sensors = [degraded()];
-    let report = Report { sensors: &sensors, facts: &facts, config: config.as_ref() };
+    let types = no_types(&[]);
+    let report = Report { sensors: &sensors, facts: &facts, config: config.as_ref(), types: &types };
     let text = report.text(PLAIN);
     println!("{text}\n{:#}", report.json());
     assert!(text.contains(&facts.release) && text.contains("Kernel options"), "{text}");

@@ -41,7 +41,7 @@ fn each_mistake_is_placed_and_answered() {
             "c.toml:2:1: limits.alert_ring_kb: unknown key; did you mean `alert_ring_kib`?",
         ),
         ("[limits]\nwatch = []", "c.toml:2:1: limits.watch: unknown key here; it belongs in `[file]`"),
-        ("[host]\nzzz = 1", "c.toml:2:1: host.zzz: unknown key; `[host]` has proc, sys, cgroup, user"),
+        ("[host]\nzzz = 1", "c.toml:2:1: host.zzz: unknown key; `[host]` has proc, sys, cgroup, btf, user"),
         ("[limit]\ninodes = 5", "c.toml:1:2: limit: unknown; did you mean `limits`?"),
         ("inodes = 500", "c.toml:1:1: inodes: must stand in a section; write `[limits]` above it"),
         (

@@ -4,8 +4,10 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use bee_trace::check::{Report, Style};
-use bee_trace::cli::{self, Command, ConfigCommand, Trace};
+use bee_trace::btf_build::{self, Built};
+use bee_trace::btf_file::{self, Running};
+use bee_trace::check::{Report, Style, Types};
+use bee_trace::cli::{self, BtfCommand, Command, ConfigCommand, Trace};
 use bee_trace::config::{self, Loaded};
 use bee_trace::error::{Error, ExitStatus, Result};
 use bee_trace::kernel::{self, Places, facts::Facts};
@@ -24,6 +26,10 @@ fn main() -> ExitCode {
         Command::Config(ConfigCommand::Show { file }) => {
             load(&file).and_then(|loaded| say(&config::show(&loaded)))
         }
+        Command::Btf(BtfCommand::Build { kernel, headers, out, if_needed }) => {
+            btf_build(&btf_build::Options { kernel, headers, out, if_needed })
+        }
+        Command::Btf(BtfCommand::List { config }) => btf_list(config.as_deref()),
         Command::Man { directory } => man::write(&directory).map(|()| ExitStatus::Ok).map_err(Error::from),
     };
     match done {
@@ -44,7 +50,8 @@ fn check(json: bool, file: Option<&Path>) -> Result<ExitStatus> {
     let facts = Facts::gather(&places)?;
     let options = kernel::config::read(&places, &facts.release);
     let sensors = trial::sensors(&config)?;
-    let report = Report { sensors: &sensors, facts: &facts, config: options.as_ref() };
+    let types = types(&places, &config)?;
+    let report = Report { sensors: &sensors, facts: &facts, config: options.as_ref(), types: &types };
     if json {
         say(&format!("{}\n", report.json()))?;
     } else {
@@ -54,6 +61,52 @@ fn check(json: bool, file: Option<&Path>) -> Result<ExitStatus> {
         say(&report.text(Style { width, color }))?;
     }
     Ok(report.exit_status())
+}
+
+/// Where the types come from; where from nowhere, what making them wants.
+fn types(places: &Places, config: &config::Config) -> Result<Types> {
+    let running = Running::gather(places)?;
+    let needs = btf_file::needs_hash(bee_trace::btf::needs());
+    let found = btf_file::find(places, &running, &needs, config.host.btf.as_deref());
+    let missing = match found.source {
+        btf_file::Source::Nowhere => btf_build::missing(places, &running.release),
+        _ => Vec::new(),
+    };
+    Ok(Types { found, missing })
+}
+
+fn btf_build(options: &btf_build::Options) -> Result<ExitStatus> {
+    let Built { path, made, notes } = btf_build::build(&Places::default(), options)?;
+    let mut text = match made {
+        Some(made) => format!(
+            "{}: {} bytes, the types of {} by {}; {} facts, {} confirmed by the compiler\n",
+            path.display(),
+            made.bytes,
+            made.origin.release,
+            made.origin.made_by,
+            made.known,
+            made.confirmed
+        ),
+        None => format!("{}: there, and would be the same\n", path.display()),
+    };
+    for note in notes {
+        text.push_str(&note);
+        text.push('\n');
+    }
+    say(&text)
+}
+
+fn btf_list(file: Option<&Path>) -> Result<ExitStatus> {
+    let config = match file {
+        Some(file) => load(file)?.config,
+        None => config::Config::default(),
+    };
+    let places = Places { proc: config.host.proc.clone(), sys: config.host.sys.clone(), ..Places::default() };
+    let running = Running::gather(&places)?;
+    let needs = btf_file::needs_hash(bee_trace::btf::needs());
+    let rows = btf_file::list(&places, &running, &needs, config.host.btf.as_deref());
+    let own = places.sys.join("kernel/btf/vmlinux").exists();
+    say(&btf_file::text(&rows, &running, own))
 }
 
 fn load(file: &Path) -> Result<Loaded> {

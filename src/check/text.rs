@@ -102,9 +102,15 @@ impl Page {
             "kernel types (BTF)",
             &facts.btf.clone().map(|btf| match btf {
                 BtfSource::Kernel(bytes) => format!("yes ({} KiB)", bytes / 1024),
-                BtfSource::Missing => "no".to_owned(),
+                BtfSource::Missing => match report.types.file() {
+                    Some(file) => format!("not built in; from {}", file.path.display()),
+                    None => "no".to_owned(),
+                },
             }),
         );
+        for file in &report.types.found.refused {
+            self.row("", &format!("{} is not used: {}", file.path.display(), file.why));
+        }
         self.fact("kprobes", &facts.kprobes.clone().map(yes_no));
         self.fact(
             "security modules",

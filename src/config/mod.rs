@@ -144,6 +144,8 @@ pub struct Host {
     pub sys: PathBuf,
     /// cgroup v2; `None`: found in mountinfo.
     pub cgroup: Option<PathBuf>,
+    /// A file with the kernel's types, where the usual places have none.
+    pub btf: Option<PathBuf>,
     /// The user the daemon becomes.
     pub user: String,
 }

@@ -213,6 +213,10 @@ settings! {
     "host.cgroup", Kind::Text(Shape::PathOrEmpty), Text "", true,
     "Where the host's cgroup v2 tree is mounted; \"\": found in mountinfo.",
     |c| Value::of_path(c.host.cgroup.as_deref()), |c, v| c.host.cgroup = v.path_or_none();
+    "host.btf", Kind::Text(Shape::PathOrEmpty), Text "", true,
+    "A file with the kernel's types, for a kernel that has none built in and none in \
+     /var/lib/bee-traced/btf or /usr/lib/bee-traced/btf. `bee-trace btf build` makes such files.",
+    |c| Value::of_path(c.host.btf.as_deref()), |c, v| c.host.btf = v.path_or_none();
     "host.user", Kind::Text(Shape::User), Text "bee-trace", true,
     "The user the daemon becomes when it is started by root.",
     |c| Value::Text(c.host.user.clone()), |c, v| c.host.user = v.text().to_owned();
@@ -247,7 +251,13 @@ impl Default for Config {
                 rotate_keep: 0,
                 actions: Vec::new(),
             },
-            host: Host { proc: PathBuf::new(), sys: PathBuf::new(), cgroup: None, user: String::new() },
+            host: Host {
+                proc: PathBuf::new(),
+                sys: PathBuf::new(),
+                cgroup: None,
+                btf: None,
+                user: String::new(),
+            },
         };
         // The table is the only place with numbers; a test holds that every field has its row.
         for option in OPTIONS {

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapHandle, Object, OpenObject, PrintLevel};
 
-use super::{FAMILIES, Mechanism, Point, Tier, Variant};
+use super::{FAMILIES, Mechanism, Point, Tier, Variant, ability};
 use crate::canary::Acted;
 use crate::config::Limits;
 use crate::error::{Error, Result};
@@ -121,6 +121,22 @@ impl<'a> Conditions<'a> {
     pub fn new(maps: &'a Maps) -> Self {
         Self { maps, btf: None, forced: None, silent: &[] }
     }
+
+    /// It is of a better tier than a person asked for.
+    fn forbids(&self, variant: &Variant) -> bool {
+        self.forced.is_some_and(|tier| variant.tier < tier)
+    }
+
+    /// Why it is of no use to try it.
+    fn excludes(&self, variant: &Variant) -> Option<&'static str> {
+        if self.forbids(variant) {
+            return None;
+        }
+        if self.silent.contains(&variant.hook) {
+            return Some(SILENT);
+        }
+        ability::missing(variant.hook)
+    }
 }
 
 /// A sensor that runs, or why it does not.
@@ -174,8 +190,8 @@ pub fn start(name: &str, conditions: &Conditions<'_>) -> Option<Sensor> {
         links: Vec::new(),
     };
     for (point, variant) in family.variants() {
-        if conditions.silent.contains(&variant.hook) {
-            sensor.refuse(point, variant, SILENT.to_owned());
+        if let Some(why) = conditions.excludes(variant) {
+            sensor.refuse(point, variant, why.to_owned());
         }
     }
     let mut failures: Vec<String> = Vec::new();
@@ -228,10 +244,12 @@ impl<'a> Choice<'a> {
 
     /// Past what a forced tier forbids and what was proven silent.
     fn settle(&mut self, index: usize) {
-        while self.points[index].variants.get(self.next[index]).is_some_and(|variant| {
-            self.conditions.forced.is_some_and(|tier| variant.tier < tier)
-                || self.conditions.silent.contains(&variant.hook)
-        }) {
+        let conditions = self.conditions;
+        while self.points[index]
+            .variants
+            .get(self.next[index])
+            .is_some_and(|variant| conditions.forbids(variant) || conditions.excludes(variant).is_some())
+        {
             self.next[index] += 1;
         }
     }
@@ -242,6 +260,12 @@ impl<'a> Choice<'a> {
             Some(Chosen { index, point, variant: point.variants.get(*next)? })
         })
         .collect()
+    }
+
+    /// Whether there is nothing to be had by trying once more without this one: it need
+    /// not be, and there is no other variant of it.
+    fn expendable(&self, one: &Chosen) -> bool {
+        !one.point.required && self.next[one.index] + 1 >= one.point.variants.len()
     }
 
     /// A point that must be and has nothing left to try.
@@ -269,16 +293,19 @@ fn attach(
             return Err(not_here(point, &sensor.refused));
         }
         let chosen = choice.chosen();
-        let mut failed: Option<(Chosen, String)> = None;
+        let mut failed: Vec<(Chosen, String)> = Vec::new();
         let mut links = Vec::new();
         let said = capture();
         let result = load(mechanism, conditions, &chosen, &mut |object| {
             for one in &chosen {
-                match program(object, one.variant.program).and_then(|program| Ok(program.attach()?)) {
+                match program(object, one.variant.program).and_then(attach_one) {
                     Ok(link) => links.push(link),
                     Err(error) => {
-                        failed = Some((*one, format!("cannot be attached: {error}")));
-                        break;
+                        let reason = format!("cannot be attached: {error}");
+                        failed.push((*one, reason));
+                        if !choice.expendable(one) {
+                            break;
+                        }
                     }
                 }
             }
@@ -286,18 +313,40 @@ fn attach(
         });
         let said = said();
         if let Err(error) = result {
-            let found = find_refused(mechanism, conditions, &chosen);
-            failed = Some(found.ok_or_else(|| NotHere::Refused(explain(&error, &said).to_string()))?);
+            let reason = explain(&error, &said).to_string();
+            let found = named(&said, &chosen).map(|one| (one, reason.clone()));
+            let found = found.or_else(|| find_refused(mechanism, conditions, &chosen));
+            failed = vec![found.ok_or(NotHere::Refused(reason))?];
         }
-        let Some((one, reason)) = failed else {
+        let again = failed.iter().any(|(one, _)| !choice.expendable(one));
+        for (one, reason) in &failed {
+            tracing::debug!(hook = one.variant.hook, reason, "variant refused");
+            sensor.refuse(one.point, one.variant, reason.clone());
+        }
+        if !again || failed.is_empty() {
+            // What could not be attached and has no other variant is only missing.
+            let lost: Vec<usize> = failed.iter().map(|(one, _)| one.index).collect();
             sensor.links = links;
-            sensor.attached = chosen.iter().map(|one| (one.point, one.variant)).collect();
+            let kept = chosen.iter().filter(|one| !lost.contains(&one.index));
+            sensor.attached = kept.map(|one| (one.point, one.variant)).collect();
             return Ok(());
-        };
-        tracing::debug!(hook = one.variant.hook, reason, "variant refused");
-        sensor.refuse(one.point, one.variant, reason);
-        choice.advance(one.index);
+        }
+        for (one, _) in &failed {
+            choice.advance(one.index);
+        }
     }
+}
+
+/// The program libbpf's words say the kernel refused.
+fn named(said: &str, chosen: &[Chosen]) -> Option<Chosen> {
+    let (_, rest) = said.split_once("libbpf: prog '")?;
+    let (name, _) = rest.split_once('\'')?;
+    chosen.iter().find(|one| one.variant.program == name).copied()
+}
+
+/// With the cause, which the short form leaves out.
+fn attach_one(program: libbpf_rs::ProgramMut<'_>) -> Result<Link> {
+    program.attach().map_err(|error| Error::failure(format!("{error:#}")))
 }
 
 fn not_here(point: &Point, refused: &[Refused]) -> NotHere {

@@ -4,6 +4,7 @@
 //! takes the first mechanism whose required points all work, and at each point the
 //! first variant that loads, attaches and delivers.
 
+mod ability;
 pub mod loader;
 mod tables;
 #[cfg(test)]

@@ -1,0 +1,119 @@
+//! The types made from a kernel's headers against those the same kernel has built
+//! in: for every kernel below `$BEE_BTF_TREES`, which `scripts/btf.sh` (`make
+//! test-btf`) fills with Debian's.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod kernels;
+mod layouts;
+
+use std::path::Path;
+
+use bee_trace::btf::{self, Offset};
+use bee_trace::btf_build::{self, Arch};
+use bee_trace::kernel::Places;
+
+use kernels::{Kernel, kernels};
+use layouts::{Layouts, compare};
+
+fn describe(kernel: &Kernel) -> btf_build::Described {
+    let headers = btf_build::headers(&Places::default(), "", Some(&kernel.headers)).unwrap();
+    assert_eq!(headers.release, kernel.release);
+    let compilers = btf_build::compilers(&headers);
+    assert!(!compilers.is_empty(), "no compiler for {}", headers.arch.machine());
+    btf_build::describe(&headers, &compilers, btf::needs()).unwrap()
+}
+
+/// Not only what our objects read today: every type and every member in what the
+/// headers gave, sizes included.
+#[test]
+fn every_layout_is_that_of_the_kernel() {
+    let (mut all, mut failed) = (0, Vec::new());
+    for kernel in kernels() {
+        let made = describe(&kernel);
+        let own = kernel.types();
+        let result = compare(&Layouts::of(&made.btf), &Layouts::of(&own));
+        let needs = btf::offsets(&made.btf, btf::needs()).unwrap();
+        let wanted = btf::offsets(&own, btf::needs()).unwrap();
+        let equal = needs.iter().zip(&wanted).filter(|(made, own)| made == own);
+        let found = equal.clone().filter(|((_, offset), _)| matches!(offset, Offset::Is { .. })).count();
+        println!(
+            "{}: {} types with {} members equal, the beginning of {}; {} of {} needs equal, {found} of them found; by {}",
+            kernel.release,
+            result.types,
+            result.members,
+            result.beginnings.join(" and "),
+            equal.count(),
+            needs.len(),
+            made.by,
+        );
+        failed.extend(result.different.iter().map(|what| format!("{}: {what}", kernel.release)));
+        let pairs = needs.iter().zip(&wanted).filter(|(made, own)| made != own);
+        failed
+            .extend(pairs.map(|(made, own)| format!("{}: {made:?}, the kernel has {own:?}", kernel.release)));
+        // Of those we declare ourselves the last members are left out, of no other.
+        assert_eq!(result.beginnings, ["mnt_namespace", "mount"], "{}", kernel.release);
+        assert!(result.types > 400 && found > 40, "{}: compared too little", kernel.release);
+        all += 1;
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(all > 0, "no kernel to compare with: run scripts/btf.sh");
+}
+
+/// The comparison would find it: the headers of one kernel against the types of the next.
+#[test]
+fn another_kernels_types_are_told_apart() {
+    let kernels = kernels();
+    let mut pairs = 0;
+    for one in &kernels {
+        let made = Layouts::of(&describe(one).btf);
+        let others = kernels.iter().filter(|other| other.version() != one.version());
+        for other in others.filter(|other| other.arch == one.arch).take(1) {
+            let result = compare(&made, &Layouts::of(&other.types()));
+            assert!(result.different.len() > 10, "{} and {}", one.release, other.release);
+            pairs += 1;
+        }
+    }
+    assert!(pairs > 0);
+}
+
+/// A compiler that cannot write BTF itself leaves it to pahole.
+#[test]
+fn pahole_gives_the_same() {
+    if std::process::Command::new("pahole").arg("--version").output().is_err() {
+        println!("skipped: pahole is not installed");
+        return;
+    }
+    let own =
+        [Arch::X86, Arch::Arm].into_iter().find(|arch| arch.machine() == std::env::consts::ARCH).unwrap();
+    let mut compared = 0;
+    for kernel in kernels().iter().filter(|kernel| kernel.arch == own.machine()) {
+        let headers = btf_build::headers(&Places::default(), "", Some(&kernel.headers)).unwrap();
+        let mut compilers = btf_build::compilers(&headers);
+        compilers.truncate(1);
+        let directory = std::env::temp_dir().join(format!("bee-old-gcc-{}", std::process::id()));
+        compilers[0].program = without_btf(&directory, &compilers[0].program);
+        let made = btf_build::describe(&headers, &compilers, btf::needs()).unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert!(made.by.contains("pahole"), "{}", made.by);
+        let result = compare(&Layouts::of(&made.btf), &Layouts::of(&kernel.types()));
+        assert_eq!(result.different, Vec::<String>::new(), "{}", kernel.release);
+        println!("{}: {} types equal by {}", kernel.release, result.types, made.by);
+        compared += 1;
+    }
+    assert!(compared > 0);
+}
+
+/// gcc as it was before version 12: it does not know `-gbtf`.
+fn without_btf(directory: &Path, gcc: &Path) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(directory).unwrap();
+    let path = directory.join("gcc");
+    let text = format!(
+        "#!/bin/sh\nfor one; do [ \"$one\" != -gbtf ] || {{ echo \"error: unrecognized debug output level 'btf'\" >&2; exit 1; }}; done\n\
+         exec {} \"$@\"\n",
+        gcc.display()
+    );
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}

@@ -1,0 +1,83 @@
+//! What the package installs beside the programs: units and hooks.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn packaging(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(path)
+}
+
+fn has(program: &str) -> bool {
+    let there = Command::new(program).arg("--version").output().is_ok();
+    if !there {
+        println!("skipped: {program} is not installed");
+    }
+    there
+}
+
+#[test]
+fn systemd_understands_every_unit() {
+    if !has("systemd-analyze") {
+        return;
+    }
+    let directory = std::env::temp_dir().join(format!("bee-units-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let mut units = 0;
+    for entry in fs::read_dir(packaging("systemd")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|end| end != "service") {
+            continue;
+        }
+        // The programs are not installed here, so systemd is shown those that were built.
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text
+            .replace("/usr/bin/bee-traced", env!("CARGO_BIN_EXE_bee-traced"))
+            .replace("/usr/bin/bee-trace ", concat!(env!("CARGO_BIN_EXE_bee-trace"), " "));
+        let unit = directory.join(path.file_name().unwrap());
+        fs::write(&unit, text).unwrap();
+        let output =
+            Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let about = path.file_name().unwrap().to_str().unwrap();
+        let own: Vec<&str> = said.lines().filter(|line| line.contains(about)).collect();
+        assert!(output.status.success() && own.is_empty(), "{about}: {said}");
+        units += 1;
+    }
+    fs::remove_dir_all(directory).unwrap();
+    assert!(units > 0);
+}
+
+/// Debian runs what is there by run-parts, which passes over names it does not like.
+#[test]
+fn the_hooks_are_run() {
+    if !has("run-parts") {
+        return;
+    }
+    for directory in ["kernel/postinst.d", "kernel/header_postinst.d", "kernel/postrm.d"] {
+        let output = Command::new("run-parts").arg("--test").arg(packaging(directory)).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 1, "{directory}");
+    }
+}
+
+/// Whatever they are called with, the kernel's installation goes on.
+#[test]
+fn the_hooks_never_fail() {
+    let programs = Path::new(env!("CARGO_BIN_EXE_bee-trace")).parent().unwrap();
+    let path = |with: bool| {
+        let own = if with { format!("{}:", programs.display()) } else { String::new() };
+        format!("{own}/usr/sbin:/usr/bin:/sbin:/bin")
+    };
+    for hook in ["kernel/postinst.d/zz-bee-traced-btf", "kernel/postrm.d/zz-bee-traced-btf"] {
+        for arguments in [&[][..], &["9.9.9-none", "/boot/vmlinuz-9.9.9-none"], &["../../etc/passwd"], &[""]]
+        {
+            for with in [true, false] {
+                let output =
+                    Command::new(packaging(hook)).args(arguments).env("PATH", path(with)).output().unwrap();
+                assert!(output.status.success(), "{hook} {arguments:?}: {output:?}");
+            }
+        }
+    }
+    assert!(Path::new("/etc/passwd").exists());
+}
