@@ -37,13 +37,13 @@ pub fn sensors(config: &Config) -> Result<Vec<SensorReport>> {
         if !wanted {
             continue;
         }
-        let mut given_up: Vec<&'static str> = Vec::new();
+        let mut given_up: Vec<u16> = Vec::new();
         loop {
             let conditions = Conditions { silent: &given_up, ..Conditions::new(&maps) };
             let Some(mut sensor) = loader::start(family.name, &conditions) else { break };
             let silent: Vec<_> = if sensor.failure.is_none() {
                 let (acted, heard) = hear(&settings, &mut rings)?;
-                sensor.unproven(acted, &heard).collect()
+                sensor.unproven(acted, &heard).map(|variant| variant.id).collect()
             } else {
                 Vec::new()
             };

@@ -24,6 +24,9 @@
 /* Opens that are no access to a file with a name. O_TMPFILE is in __O_TMPFILE. */
 #define BEE_NO_ACCESS (O_PATH | O_DIRECTORY | __O_TMPFILE)
 
+/* Beside the number of the name: it is what a symbolic link leads to. */
+#define BEE_TEXT_OF_LINK 2
+
 /*
  * Reads one name argument into the tail at `place`, tests it, and leaves what it found in
  * given[which]. Returns nonzero when there is no name to read. A global function (see
@@ -34,6 +37,7 @@ __noinline int bee_read_given(__u32 place, __u64 address, __u32 which)
 	struct bee_scratch *buffer = bee_scratch(place);
 	__u32 at = place & BEE_TAIL_MASK;
 	struct bee_given *given;
+	__u32 tested;
 	long size;
 
 	if (!buffer)
@@ -43,9 +47,13 @@ __noinline int bee_read_given(__u32 place, __u64 address, __u32 which)
 	if (size <= 0)
 		return 1;
 	given->name_length = size & 0x1fff;
-	given->mask = bee_test_given(place, given->name_length - 1) & 0xf;
+	tested = bee_test_given(place, given->name_length - 1);
+	given->mask = tested & 0xf;
+	/* It is joined to the directory of the link: only user space can follow. */
+	if (which & BEE_TEXT_OF_LINK && tested & BEE_NAME_ABOVE)
+		given->mask |= BEE_WATCH_ANY | BEE_WATCH_WRITE;
 	given->flags = BEE_FLAG_ARGS_RACY;
-	if (buffer->tail[at] != '/')
+	if (buffer->tail[at] != '/' && !(which & BEE_TEXT_OF_LINK))
 		given->flags |= BEE_FLAG_PATH_RELATIVE;
 	return 0;
 }
@@ -101,16 +109,14 @@ __noinline int bee_on_given(__u64 regs, bee_what call)
 		return 0;
 	}
 	if (act->call->name_2 != NO_ARG &&
-	    bee_read_given(first->name_length, bee_arg(act, act->call->name_2), 1)) {
+	    bee_read_given(first->name_length, bee_arg(act, act->call->name_2),
+			   kind == BEE_KIND_SYMLINK ? 1 | BEE_TEXT_OF_LINK : 1)) {
 		if (kind != BEE_KIND_SYMLINK) {
 			bee_count(kind, BEE_CAUSE_UNREADABLE);
 			return 0;
 		}
 		second->flags = BEE_FLAG_PATH_UNREADABLE;
 	}
-	/* What a symbolic link leads to is text, and begins at its own directory. */
-	if (kind == BEE_KIND_SYMLINK)
-		second->flags &= ~BEE_FLAG_PATH_RELATIVE;
 	mask = bee_act_mask(set, kind, first->mask | second->mask, value, value_2);
 	if (!bee_wanted(kind, mask, access))
 		return 0;

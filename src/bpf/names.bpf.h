@@ -183,8 +183,8 @@ __noinline __u32 bee_test_given(__u32 place, __u32 length)
 
 		if (begin + size >= length) {
 			mask |= mask & BEE_NAME_ABOVE ? parents : parent;
-			/* "x/..", "x/.": some directory of the name. */
-			if (dots && mask & BEE_NAME_SLASH)
+			/* "x/..", "x/.", "x//…": some directory of the name. */
+			if ((dots || length <= begin) && mask & BEE_NAME_SLASH)
 				mask |= BEE_WATCH_ANY | BEE_WATCH_WRITE;
 			if (length > begin)
 				mask |= bee_test_leaf(place + begin, length - begin);

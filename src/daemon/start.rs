@@ -25,7 +25,7 @@ use crate::kernel::{Places, mounts};
 use crate::pipeline::{Canary, Pipeline};
 use crate::privilege;
 use crate::probe::loader::{self, Conditions, Maps, Sensor};
-use crate::probe::{FAMILIES, GENERATION, Tier};
+use crate::probe::{FAMILIES, GENERATION, Tier, Variant};
 use crate::ring::Ring;
 use crate::scanner::{self, Init};
 use crate::shared::{Counters, Settings, State};
@@ -148,6 +148,10 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     }
     daemon.drain();
     if daemon.config.sensors.file {
+        let by_name = |sensor: &Sensor| sensor.name == "file" && sensor.tier() == Some(Tier::Portable);
+        if daemon.sensors.iter().any(by_name) {
+            daemon.scans.stop_teaching();
+        }
         daemon.scans.start_over();
         daemon.scan(Instant::now());
     }
@@ -215,17 +219,18 @@ impl Daemon<'_> {
     fn prove_sensors(&mut self, conditions: &Conditions<'_>) -> Result<()> {
         let exe = std::fs::read_link("/proc/self/exe")?;
         self.pipeline.canary_path = std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str()).to_vec();
-        let mut given_up: Vec<&'static str> = Vec::new();
+        let mut given_up: Vec<u16> = Vec::new();
         loop {
             let silent = self.silent_hooks()?;
             if silent.is_empty() {
                 break;
             }
             let names: Vec<&'static str> = silent.iter().map(|(name, _)| *name).collect();
-            given_up.extend(silent.iter().map(|(_, hook)| *hook));
-            for (name, hook) in silent {
+            given_up.extend(silent.iter().map(|(_, variant)| variant.id));
+            for (name, variant) in silent {
                 tracing::warn!(
-                    "the {name} sensor does not use {hook}: it attaches here, but reports nothing"
+                    "the {name} sensor does not use {}: it attaches here, but reports nothing",
+                    variant.hook
                 );
             }
             for name in names {
@@ -252,7 +257,7 @@ impl Daemon<'_> {
     }
 
     /// One act of the canary; the hooks that did not report it, with their sensor.
-    fn silent_hooks(&mut self) -> Result<Vec<(&'static str, &'static str)>> {
+    fn silent_hooks(&mut self) -> Result<Vec<(&'static str, &'static Variant)>> {
         let child = Child::fork()?;
         self.pipeline.canary = Canary { pid: child.pid(), hooks: Vec::new() };
         self.settings.set_canary_tgid(child.pid());
@@ -264,7 +269,7 @@ impl Daemon<'_> {
             let silent: Vec<_> = self
                 .sensors
                 .iter()
-                .flat_map(|sensor| sensor.unproven(acted, heard).map(|hook| (sensor.name, hook)))
+                .flat_map(|sensor| sensor.unproven(acted, heard).map(|variant| (sensor.name, variant)))
                 .collect();
             if silent.is_empty() || Instant::now() > deadline {
                 break silent;

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapHandle, Object, OpenObject, PrintLevel};
 
-use super::{FAMILIES, Mechanism, Point, Tier, Variant, ability};
+use super::{FAMILIES, Mechanism, Point, Tier, Variant, ability, trace_event};
 use crate::canary::Acted;
 use crate::config::Limits;
 use crate::error::{Error, Result};
@@ -112,8 +112,8 @@ pub struct Conditions<'a> {
     pub btf: Option<&'a Path>,
     /// No better tier than this.
     pub forced: Option<Tier>,
-    /// Hooks that attached and then did not report what was done (`bee.hook`).
-    pub silent: &'a [&'static str],
+    /// Hooks that attached and then did not report what was done (`enum bee_hook`).
+    pub silent: &'a [u16],
 }
 
 impl<'a> Conditions<'a> {
@@ -128,14 +128,14 @@ impl<'a> Conditions<'a> {
     }
 
     /// Why it is of no use to try it.
-    fn excludes(&self, variant: &Variant) -> Option<&'static str> {
+    fn excludes(&self, variant: &Variant) -> Option<String> {
         if self.forbids(variant) {
             return None;
         }
-        if self.silent.contains(&variant.hook) {
-            return Some(SILENT);
+        if variant.id != 0 && self.silent.contains(&variant.id) {
+            return Some(SILENT.to_owned());
         }
-        ability::missing(variant.hook)
+        ability::missing(variant.hook).map(str::to_owned).or_else(|| trace_event::missing(variant))
     }
 }
 
@@ -160,12 +160,12 @@ impl Sensor {
     }
 
     /// Hooks that must have reported the canary and are not among those that did.
-    pub fn unproven(&self, acted: Acted, heard: &[u16]) -> impl Iterator<Item = &'static str> {
+    pub fn unproven(&self, acted: Acted, heard: &[u16]) -> impl Iterator<Item = &'static Variant> {
         let silent = self
             .attached
             .iter()
             .filter(move |(point, variant)| acted.shows(point.proof) && !heard.contains(&variant.id));
-        silent.map(|(_, variant)| variant.hook)
+        silent.map(|(_, variant)| *variant)
     }
 
     fn refuse(&mut self, point: &Point, variant: &Variant, reason: String) {
@@ -191,7 +191,7 @@ pub fn start(name: &str, conditions: &Conditions<'_>) -> Option<Sensor> {
     };
     for (point, variant) in family.variants() {
         if let Some(why) = conditions.excludes(variant) {
-            sensor.refuse(point, variant, why.to_owned());
+            sensor.refuse(point, variant, why);
         }
     }
     let mut failures: Vec<String> = Vec::new();
@@ -298,7 +298,7 @@ fn attach(
         let said = capture();
         let result = load(mechanism, conditions, &chosen, &mut |object| {
             for one in &chosen {
-                match program(object, one.variant.program).and_then(attach_one) {
+                match program(object, one.variant.program).and_then(|program| attach_one(program, one.variant)) {
                     Ok(link) => links.push(link),
                     Err(error) => {
                         let reason = format!("cannot be attached: {error}");
@@ -345,7 +345,10 @@ fn named(said: &str, chosen: &[Chosen]) -> Option<Chosen> {
 }
 
 /// With the cause, which the short form leaves out.
-fn attach_one(program: libbpf_rs::ProgramMut<'_>) -> Result<Link> {
+fn attach_one(program: libbpf_rs::ProgramMut<'_>, variant: &Variant) -> Result<Link> {
+    if let Some(attached) = trace_event::attach(&program, variant.hook) {
+        return attached;
+    }
     program.attach().map_err(|error| Error::failure(format!("{error:#}")))
 }
 
@@ -385,8 +388,11 @@ fn load(
         conditions.btf,
         &mut |object| {
             conditions.maps.share(object)?;
-            // Only programs of trampolines are preempted while another of the object runs.
-            let preempted = chosen.iter().any(|one| one.variant.tier == Tier::Full);
+            trace_event::tell(object, chosen.iter().map(|one| one.variant))?;
+            // Programs of trampolines are preempted while another of the object runs; those of
+            // tier portable have two that build a record.
+            let preempted =
+                chosen.iter().any(|one| matches!(one.variant.tier, Tier::Full | Tier::Portable));
             for mut map in object.maps_mut().filter(|map| map.name() == SCRATCH) {
                 map.set_max_entries(if preempted { mechanism.slots } else { 1 })?;
             }

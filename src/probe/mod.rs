@@ -7,12 +7,14 @@
 mod ability;
 pub mod loader;
 mod tables;
+mod trace_event;
 #[cfg(test)]
 mod tests;
 
 use crate::canary::Proof;
 
 pub use tables::{BLIND, FAMILIES};
+pub use trace_event::{Field, Shape};
 
 /// This build's objects; a later one that replaces a running daemon takes the next.
 pub const GENERATION: u32 = 1;
@@ -61,6 +63,8 @@ pub struct Variant {
     pub id: u16,
     /// What it counts as.
     pub tier: Tier,
+    /// Fields of its tracepoint's record that it reads; empty where it gets structures.
+    pub fields: &'static [Field],
 }
 
 /// One thing to observe, with the ways to do it, best first.

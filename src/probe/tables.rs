@@ -6,13 +6,45 @@ use std::path::Path;
 use libbpf_rs::OpenObject;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 
-use super::{Family, Mechanism, Point, Tier, Variant, loader};
+use super::{Family, Field, Mechanism, Point, Shape, Tier, Variant, loader};
 use crate::canary::Proof;
 use crate::error::Result;
 use crate::skel;
 
 const fn variant(program: &'static str, hook: &'static str, id: u16, tier: Tier) -> Variant {
-    Variant { program, hook, id, tier }
+    Variant { program, hook, id, tier, fields: &[] }
+}
+
+/// A hook of tier `portable`: a classic tracepoint and the fields that are read of its record.
+const fn portable(
+    program: &'static str,
+    hook: &'static str,
+    id: u16,
+    fields: &'static [Field],
+) -> Variant {
+    Variant { program, hook, id, tier: Tier::Portable, fields }
+}
+
+/// A field of a tracepoint, and where process_portable keeps its place.
+macro_rules! field {
+    ($name:literal, $shape:expr, $at:ident) => {
+        Field {
+            name: $name,
+            shape: $shape,
+            at: std::mem::offset_of!(skel::process_portable::types::bee_fields, $at),
+        }
+    };
+}
+
+/// A cgroup's own fields.
+macro_rules! cgroup_fields {
+    ($root:ident, $id:ident, $path:ident) => {
+        &[
+            field!("root", Shape::Number(4), $root),
+            field!("id", Shape::Number(8), $id),
+            field!("path", Shape::Text, $path),
+        ]
+    };
 }
 
 /// The hooks of an act at `security_$act`, in tiers `full` and `kprobe`.
@@ -201,10 +233,115 @@ const FILE: Mechanism = Mechanism {
     load: |btf, prepare, loaded| load::<skel::file::FileSkelBuilder>(btf, prepare, loaded),
 };
 
+const PROCESS_PORTABLE: Mechanism = Mechanism {
+    object: "process_portable",
+    slots: 2,
+    points: &[
+        required(
+            "exec",
+            Proof::Always,
+            &[variant("raw_tp__sched_process_exec", "raw_tp/sched_process_exec", 97, Tier::Portable)],
+        ),
+        Point {
+            // After the one above. Without it the name comes from the program's own stack.
+            name: "names of executed programs",
+            required: false,
+            proof: Proof::None,
+            graded: true,
+            variants: &[portable(
+                "tp__sched_process_exec",
+                "tp/sched/sched_process_exec",
+                0,
+                &[field!("filename", Shape::Text, exec_filename)],
+            )],
+        },
+        required(
+            "arguments of executed programs",
+            Proof::None,
+            &[variant("raw_tp__sys_exit", "raw_tp/sys_exit", 0, Tier::Portable)],
+        ),
+        Point {
+            name: "fork",
+            required: false,
+            proof: Proof::Always,
+            graded: true,
+            variants: &[portable(
+                "tp__task_newtask",
+                "tp/task/task_newtask",
+                98,
+                &[
+                    field!("pid", Shape::Number(4), task_pid),
+                    field!("clone_flags", Shape::Number(8), task_clone_flags),
+                ],
+            )],
+        },
+        Point {
+            name: "exit",
+            required: false,
+            proof: Proof::Always,
+            graded: true,
+            variants: &[
+                variant(
+                    "raw_tp__sched_process_exit__dead",
+                    "raw_tp/sched_process_exit",
+                    99,
+                    Tier::Portable,
+                ),
+                variant(
+                    "raw_tp__sched_process_exit__first",
+                    "raw_tp/sched_process_exit",
+                    99,
+                    Tier::Portable,
+                ),
+            ],
+        },
+        Point {
+            name: "cgroup names",
+            required: false,
+            proof: Proof::None,
+            graded: false,
+            variants: &[portable(
+                "tp__cgroup_mkdir",
+                "tp/cgroup/cgroup_mkdir",
+                100,
+                cgroup_fields!(mkdir_root, mkdir_id, mkdir_path),
+            )],
+        },
+        Point {
+            name: "cgroup removal",
+            required: false,
+            proof: Proof::None,
+            graded: false,
+            variants: &[portable(
+                "tp__cgroup_rmdir",
+                "tp/cgroup/cgroup_rmdir",
+                101,
+                cgroup_fields!(rmdir_root, rmdir_id, rmdir_path),
+            )],
+        },
+    ],
+    load: |btf, prepare, loaded| {
+        load::<skel::process_portable::ProcessPortableSkelBuilder>(btf, prepare, loaded)
+    },
+};
+
+const FILE_PORTABLE: Mechanism = Mechanism {
+    object: "file_portable",
+    slots: 1,
+    points: &[required(
+        "opens and changes of names",
+        Proof::Always,
+        &[variant("raw_tp__sys_exit", "raw_tp/sys_exit", 96, Tier::Portable)],
+    )],
+    load: |btf, prepare, loaded| {
+        load::<skel::file_portable::FilePortableSkelBuilder>(btf, prepare, loaded)
+    },
+};
+
 /// Every sensor there is.
 pub const FAMILIES: &[Family] = &[
-    Family { name: "process", mechanisms: &[PROCESS] },
-    Family { name: "file", mechanisms: &[FILE_FULL, FILE_KPROBE, FILE] },
+    Family { name: "process", mechanisms: &[PROCESS, PROCESS_PORTABLE] },
+    Family { name: "file", mechanisms: &[FILE_FULL, FILE_KPROBE, FILE, FILE_PORTABLE] },
 ];
 
 /// What a sensor cannot see or do at a tier: shown by `bee-trace check`, and in
