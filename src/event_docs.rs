@@ -55,7 +55,12 @@ pub const FIELDS: &[Field] = &[
         "the kernel's comm: a process can change its own, so never trust it alone",
         "known",
     ),
-    field("process.executable", "bytes", "true path of the running program; see the flag `exe_as_given`", "known"),
+    field(
+        "process.executable",
+        "bytes",
+        "true path of the running program; see the flag `exe_as_given`",
+        "known",
+    ),
     field("process.args[]", "bytes", "arguments, 4 KiB at most", "known and not empty"),
     field("process.start", "time", "when the process began", "known"),
     field("process.user.id", "id", "real user", PROCESS),

@@ -15,7 +15,8 @@
  *
  * do_unlinkat, do_renameat2, … look names up, then call security_path_X with the dentries,
  * then vfs_X, which checks permissions and acts: both run once for each act of a caller. A
- * kprobe at security_path_X does not know whether a security module refuses; fexit does.
+ * kprobe at security_path_X does not know whether a security module refuses; fexit does,
+ * and a return probe.
  *
  * Programs of trampolines can be preempted, so that each has a scratch buffer (slot) of
  * its own; kprobes run to their end and share the first.
@@ -360,8 +361,9 @@ static __always_inline int bee_shown(__u16 hook, __u8 slot, const struct path *p
 
 /*
  * The hooks of one act: fexit knows that a security module refused it, an LSM program
- * and a kprobe only that it was asked. `proto` are the function's arguments; `body` is
- * called with the numbers of hook and slot, `arguments`, and the result.
+ * and a kprobe only that it was asked; a return probe beside the kprobe tells. `proto` are the
+ * function's arguments; `body` is called with the numbers of hook and slot, `arguments`, and the
+ * result.
  */
 #define BEE_ARGUMENTS(...) __VA_ARGS__
 #define BEE_ACT(act, ACT, slot, body, proto, arguments)                                            \
@@ -440,6 +442,26 @@ BEE_ACT(path_notify, PATH_NOTIFY, SLOT_NOTIFY, bee_shown,
 	{                                                    \
 		return bee_ended(result);                    \
 	}
+
+/* A kprobe was asked, and a security module said no: there is no other end. Let
+ * through, the end is that of vfs_*. */
+#define BEE_REFUSAL(act)                                         \
+	SEC("kretprobe/security_" #act)                          \
+	int BPF_KRETPROBE(kretprobe__security_##act, int result) \
+	{                                                        \
+		return result ? bee_ended(result) : 0;           \
+	}
+
+BEE_REFUSAL(path_unlink)
+BEE_REFUSAL(path_rmdir)
+BEE_REFUSAL(path_rename)
+BEE_REFUSAL(path_link)
+BEE_REFUSAL(path_symlink)
+BEE_REFUSAL(path_mknod)
+BEE_REFUSAL(path_chmod)
+BEE_REFUSAL(path_chown)
+BEE_REFUSAL(path_truncate)
+BEE_REFUSAL(file_truncate)
 
 BEE_END(vfs_unlink)
 BEE_END(vfs_rmdir)

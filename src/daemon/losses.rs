@@ -7,19 +7,30 @@ use crate::shared::{Counters, Reading};
 use crate::sink::SinkCounters;
 use crate::wire::{self, CAUSES, KIND_COUNT};
 
+/// The cause of a run of a program that the kernel skipped; the stage is then the sensor.
+pub const SKIPPED: &str = "skipped";
+
 /// What was told already.
 #[derive(Debug, Default)]
 pub struct Losses {
     kernel: Option<Reading>,
     stages: Option<Reading>,
     sinks: Vec<SinkCounters>,
+    /// Of each sensor.
+    skipped: Vec<u64>,
     since: u64,
 }
 
 impl Losses {
     /// Nothing has been lost before `now` (wall time, ns): counters begin where they are.
     pub fn begin(kernel: &Counters, stages: &Counters, now: u64) -> Self {
-        Self { kernel: Some(kernel.read()), stages: Some(stages.read()), sinks: Vec::new(), since: now }
+        Self {
+            kernel: Some(kernel.read()),
+            stages: Some(stages.read()),
+            sinks: Vec::new(),
+            skipped: Vec::new(),
+            since: now,
+        }
     }
 
     /// Whether there is something to tell.
@@ -35,6 +46,7 @@ impl Losses {
         kernel: &Counters,
         stages: &Counters,
         sinks: &[(&'static str, SinkCounters)],
+        skipped: &[(&'static str, u64)],
         now: u64,
     ) -> Vec<Loss> {
         let mut losses = Vec::new();
@@ -73,6 +85,11 @@ impl Losses {
             add(name, None, "queue_full", counters.queue_full - before.queue_full);
             add(name, None, "refused", counters.refused - before.refused);
             *before = *counters;
+        }
+        self.skipped.resize(skipped.len(), 0);
+        for ((sensor, count), before) in skipped.iter().zip(&mut self.skipped) {
+            add(sensor, None, SKIPPED, count.saturating_sub(*before));
+            *before = *count;
         }
         if !losses.is_empty() {
             self.since = now;

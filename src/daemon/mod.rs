@@ -395,7 +395,8 @@ impl Daemon<'_> {
         let now = crate::sys::Clock::boot_now().unwrap_or(0);
         let now = self.pipeline.enrich.clock.wall(now);
         let sinks: Vec<_> = self.pipeline.sinks.iter().map(|sink| (sink.name(), sink.counters())).collect();
-        for loss in self.losses.take(&self.counters, &self.pipeline.stages, &sinks, now) {
+        let skipped: Vec<_> = self.sensors.iter().map(|sensor| (sensor.name, sensor.skipped())).collect();
+        for loss in self.losses.take(&self.counters, &self.pipeline.stages, &sinks, &skipped, now) {
             self.emit(Action::Loss, Severity::High, Body::Loss(loss));
         }
         for sink in &self.pipeline.sinks {
@@ -406,6 +407,7 @@ impl Daemon<'_> {
     }
 
     fn stop(mut self) -> Result<()> {
+        self.tell_losses();
         for sensor in &mut self.sensors {
             sensor.detach();
         }

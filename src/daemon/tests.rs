@@ -43,20 +43,20 @@ fn each_loss_is_told_once_with_its_span() {
     kernel.add(OPEN, 1, 100);
     let mut losses = Losses::begin(&kernel, &stages, 1000);
     assert!(!losses.waiting(&kernel, &stages), "what was lost before is not ours to tell");
-    assert_eq!(losses.take(&kernel, &stages, &[], 1100), []);
+    assert_eq!(losses.take(&kernel, &stages, &[], &[], 1100), []);
     kernel.add(OPEN, 1, 5);
     kernel.add(OPEN, 0, 50);
     kernel.add(OPEN, 6, 3);
     assert!(losses.waiting(&kernel, &stages));
-    let told = losses.take(&kernel, &stages, &[], 2000);
+    let told = losses.take(&kernel, &stages, &[], &[], 2000);
     let wanted =
         Loss { stage: "kernel", action: Some(Action::Open), cause: "ring_full", count: 5, since: 1000 };
     assert_eq!(told, std::slice::from_ref(&wanted), "submitted and map_full are no losses");
     assert!(!losses.waiting(&kernel, &stages));
-    assert_eq!(losses.take(&kernel, &stages, &[], 3000), []);
+    assert_eq!(losses.take(&kernel, &stages, &[], &[], 3000), []);
     kernel.add(OPEN, 1, 1);
     stages.add(0, 1, 2);
-    let told = losses.take(&kernel, &stages, &[], 4000);
+    let told = losses.take(&kernel, &stages, &[], &[], 4000);
     let undecodable = Loss { stage: "decode", action: None, cause: "undecodable", count: 2, since: 2000 };
     assert_eq!(told, [Loss { count: 1, since: 2000, ..wanted }, undecodable]);
 }
@@ -77,7 +77,7 @@ fn every_counter_of_a_loss_reaches_a_loss_event_and_the_sums_are_the_counters() 
             lost += if *is_loss { 7 } else { 0 };
         }
     }
-    let told = losses.take(&kernel, &stages, &[], 1);
+    let told = losses.take(&kernel, &stages, &[], &[], 1);
     assert_eq!(told.iter().map(|loss| loss.count).sum::<u64>(), lost);
     let of_mknod = told.iter().find(|loss| loss.action == Some(Action::Mknod) && loss.cause == "too_long");
     assert_eq!(of_mknod.map(|loss| loss.count), Some(1 + u64::from(KIND_MKNOD) * 100 + 5));
@@ -91,11 +91,23 @@ fn a_sink_is_told_by_its_name() {
     let mut losses = Losses::begin(&kernel, &stages, 5);
     let counters =
         |queue_full, refused| SinkCounters { queue_full, refused, offered: 9, ..Default::default() };
-    let told = losses.take(&kernel, &stages, &[("file", counters(3, 1))], 6);
+    let told = losses.take(&kernel, &stages, &[("file", counters(3, 1))], &[], 6);
     let causes: Vec<_> = told.iter().map(|loss| (loss.stage, loss.cause, loss.count)).collect();
     assert_eq!(causes, [("file", "queue_full", 3), ("file", "refused", 1)]);
-    let told = losses.take(&kernel, &stages, &[("file", counters(3, 2))], 7);
+    let told = losses.take(&kernel, &stages, &[("file", counters(3, 2))], &[], 7);
     assert_eq!(told, [Loss { stage: "file", action: None, cause: "refused", count: 1, since: 6 }]);
+}
+
+#[test]
+fn runs_the_kernel_skipped_are_told_by_their_sensor() {
+    let (kernel, stages) = (counters(), counters());
+    let mut losses = Losses::begin(&kernel, &stages, 5);
+    let skipped = |count| [("process", 0), ("file", count)];
+    assert_eq!(losses.take(&kernel, &stages, &[], &skipped(0), 6), []);
+    let told = losses.take(&kernel, &stages, &[], &skipped(3), 7);
+    assert_eq!(told, [Loss { stage: "file", action: None, cause: "skipped", count: 3, since: 5 }]);
+    let told = losses.take(&kernel, &stages, &[], &skipped(5), 8);
+    assert_eq!(told, [Loss { stage: "file", action: None, cause: "skipped", count: 2, since: 7 }]);
 }
 
 const MOUNTS: &str = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 22 0:40 / /tmp rw - tmpfs tmpfs rw\n";

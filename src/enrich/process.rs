@@ -59,7 +59,9 @@ impl Entry {
     /// Whether a record is about this process.
     fn is(&self, seen: Seen) -> bool {
         match (self.start_ticks, seen.start_ticks) {
-            (Some(own), Some(start)) => own == start || ((self.about || seen.about) && own.abs_diff(start) == 1),
+            (Some(own), Some(start)) => {
+                own == start || ((self.about || seen.about) && own.abs_diff(start) == 1)
+            }
             // Told by its number alone. The first thread has ended when the process has: one that
             // acts later is another's, whose beginning was lost.
             (_, None) => self.ended.is_none_or(|ended| seen.time <= ended || !seen.leader),
@@ -143,9 +145,7 @@ impl Processes {
     /// Remembers a process found in /proc. A process whose events were seen
     /// first is known better already.
     pub fn prime(&mut self, found: &Found, flags: u64) {
-        if found.ended
-            || self.entries.get(&found.pid).is_some_and(|entry| entry.began(found.start_ticks))
-        {
+        if found.ended || self.entries.get(&found.pid).is_some_and(|entry| entry.began(found.start_ticks)) {
             return;
         }
         let mut comm = [0; 16];
@@ -205,11 +205,9 @@ impl Processes {
     pub fn executed(&mut self, seen: Seen, image: Image) {
         let known = self.entries.get(&seen.tgid).filter(|entry| entry.is(seen));
         let (start_ticks, about, parent) = match known {
-            Some(entry) => (
-                entry.start_ticks,
-                entry.about,
-                if seen.parent == 0 { entry.parent } else { seen.parent },
-            ),
+            Some(entry) => {
+                (entry.start_ticks, entry.about, if seen.parent == 0 { entry.parent } else { seen.parent })
+            }
             None => (seen.start_ticks, seen.about, seen.parent),
         };
         let entry = Entry {

@@ -61,9 +61,10 @@ const PR_SET_NAME: u64 = 15;
 const TCGETS: u64 = 0x5401;
 const TIOCGWINSZ: u64 = 0x5413;
 const FIONBIO: u64 = 0x5421;
-/// look-up, update, delete, next key, look-up and delete, and the batches of them
-/// (include/uapi/linux/bpf.h, `enum bpf_cmd`). No load, no create, no attach, no descriptor by id.
-const MAP_COMMANDS: &[u64] = &[1, 2, 3, 4, 21, 24, 25, 26, 27];
+/// look-up, update, delete, next key, look-up and delete, and the batches of them; facts about a
+/// held descriptor, which tell how often a program was skipped (include/uapi/linux/bpf.h,
+/// `enum bpf_cmd`). No load, no create, no attach, no descriptor by id.
+const HELD_COMMANDS: &[u64] = &[1, 2, 3, 4, 15, 21, 24, 25, 26, 27];
 
 /// What any Rust program needs to live: memory, threads' locks, time, its end.
 /// The scanner has no threads and gets no `clone`.
@@ -92,7 +93,12 @@ pub const RUNTIME: &[Row] = &[
 /// What the daemon still does after start, beside [`RUNTIME`].
 pub const DAEMON: &[Row] = &[
     // eBPF: held maps only
-    only(libc::SYS_bpf, "bpf", When::OneOf(0, MAP_COMMANDS), "read and update held maps"),
+    only(
+        libc::SYS_bpf,
+        "bpf",
+        When::OneOf(0, HELD_COMMANDS),
+        "read and update held maps, facts about held programs",
+    ),
     // the loop
     any(libc::SYS_epoll_create1, "epoll_create1", "waiting"),
     any(libc::SYS_epoll_ctl, "epoll_ctl", "waiting"),

@@ -3,14 +3,14 @@
 //! its reason for `bee-trace check`.
 
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Mutex;
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapHandle, Object, OpenObject, PrintLevel};
 
-use super::{FAMILIES, Mechanism, Point, Tier, Variant, ability, trace_event};
+use super::{FAMILIES, Mechanism, Point, Tier, Variant, ability, skipped::skipped, trace_event};
 use crate::canary::Acted;
 use crate::config::Limits;
 use crate::error::{Error, Result};
@@ -151,6 +151,7 @@ pub struct Sensor {
     /// Set when the sensor does not run.
     pub failure: Option<String>,
     links: Vec<Link>,
+    programs: Vec<OwnedFd>,
 }
 
 impl Sensor {
@@ -175,7 +176,14 @@ impl Sensor {
     /// Detaches its programs.
     pub fn detach(&mut self) {
         self.links.clear();
+        self.programs.clear();
         self.attached.clear();
+    }
+
+    /// How often the kernel skipped one of its programs, since they were loaded: see
+    /// `skipped.rs`.
+    pub fn skipped(&self) -> u64 {
+        skipped(&self.programs)
     }
 }
 
@@ -188,6 +196,7 @@ pub fn start(name: &str, conditions: &Conditions<'_>) -> Option<Sensor> {
         refused: Vec::new(),
         failure: None,
         links: Vec::new(),
+        programs: Vec::new(),
     };
     for (point, variant) in family.variants() {
         if let Some(why) = conditions.excludes(variant) {
@@ -295,11 +304,17 @@ fn attach(
         let chosen = choice.chosen();
         let mut failed: Vec<(Chosen, String)> = Vec::new();
         let mut links = Vec::new();
+        let mut programs = Vec::new();
         let said = capture();
         let result = load(mechanism, conditions, &chosen, &mut |object| {
             for one in &chosen {
-                match program(object, one.variant.program).and_then(|program| attach_one(program, one.variant)) {
-                    Ok(link) => links.push(link),
+                match program(object, one.variant.program)
+                    .and_then(|program| attach_one(&program, one.variant))
+                {
+                    Ok((link, program)) => {
+                        links.push(link);
+                        programs.push(program);
+                    }
                     Err(error) => {
                         let reason = format!("cannot be attached: {error}");
                         failed.push((*one, reason));
@@ -327,6 +342,7 @@ fn attach(
             // What could not be attached and has no other variant is only missing.
             let lost: Vec<usize> = failed.iter().map(|(one, _)| one.index).collect();
             sensor.links = links;
+            sensor.programs = programs;
             let kept = chosen.iter().filter(|one| !lost.contains(&one.index));
             sensor.attached = kept.map(|one| (one.point, one.variant)).collect();
             return Ok(());
@@ -344,12 +360,13 @@ fn named(said: &str, chosen: &[Chosen]) -> Option<Chosen> {
     chosen.iter().find(|one| one.variant.program == name).copied()
 }
 
-/// With the cause, which the short form leaves out.
-fn attach_one(program: libbpf_rs::ProgramMut<'_>, variant: &Variant) -> Result<Link> {
-    if let Some(attached) = trace_event::attach(&program, variant.hook) {
-        return attached;
-    }
-    program.attach().map_err(|error| Error::failure(format!("{error:#}")))
+fn attach_one(program: &libbpf_rs::ProgramMut<'_>, variant: &Variant) -> Result<(Link, OwnedFd)> {
+    let link = match trace_event::attach(program, variant.hook) {
+        Some(attached) => attached?,
+        // With the cause, which the short form leaves out.
+        None => program.attach().map_err(|error| Error::failure(format!("{error:#}")))?,
+    };
+    Ok((link, program.as_fd().try_clone_to_owned()?))
 }
 
 fn not_here(point: &Point, refused: &[Refused]) -> NotHere {
@@ -391,8 +408,7 @@ fn load(
             trace_event::tell(object, chosen.iter().map(|one| one.variant))?;
             // Programs of trampolines are preempted while another of the object runs; those of
             // tier portable have two that build a record.
-            let preempted =
-                chosen.iter().any(|one| matches!(one.variant.tier, Tier::Full | Tier::Portable));
+            let preempted = chosen.iter().any(|one| matches!(one.variant.tier, Tier::Full | Tier::Portable));
             for mut map in object.maps_mut().filter(|map| map.name() == SCRATCH) {
                 map.set_max_entries(if preempted { mechanism.slots } else { 1 })?;
             }

@@ -5,15 +5,18 @@
 //! first variant that loads, attaches and delivers.
 
 mod ability;
+mod blind;
 pub mod loader;
+mod skipped;
 mod tables;
-mod trace_event;
 #[cfg(test)]
 mod tests;
+mod trace_event;
 
 use crate::canary::Proof;
 
-pub use tables::{BLIND, FAMILIES};
+pub use blind::BLIND;
+pub use tables::FAMILIES;
 pub use trace_event::{Field, Shape};
 
 /// This build's objects; a later one that replaces a running daemon takes the next.

@@ -1,4 +1,4 @@
-//! The tables: every sensor with its mechanisms, and what each tier cannot see.
+//! The tables: every sensor with its mechanisms.
 
 use std::mem::MaybeUninit;
 use std::path::Path;
@@ -16,12 +16,7 @@ const fn variant(program: &'static str, hook: &'static str, id: u16, tier: Tier)
 }
 
 /// A hook of tier `portable`: a classic tracepoint and the fields that are read of its record.
-const fn portable(
-    program: &'static str,
-    hook: &'static str,
-    id: u16,
-    fields: &'static [Field],
-) -> Variant {
+const fn portable(program: &'static str, hook: &'static str, id: u16, fields: &'static [Field]) -> Variant {
     Variant { program, hook, id, tier: Tier::Portable, fields }
 }
 
@@ -75,6 +70,24 @@ macro_rules! end {
                 variant(concat!("fexit__", $function), concat!("fexit/", $function), 0, Tier::Full),
                 variant(concat!("kretprobe__", $function), concat!("kretprobe/", $function), 0, Tier::Kprobe),
             ],
+        }
+    };
+}
+
+/// Where a security module refuses an act, which then has no other end.
+macro_rules! refusal {
+    ($act:literal) => {
+        Point {
+            name: concat!("refusals of ", $act),
+            required: false,
+            proof: Proof::None,
+            graded: true,
+            variants: &[variant(
+                concat!("kretprobe__security_", $act),
+                concat!("kretprobe/security_", $act),
+                0,
+                Tier::Kprobe,
+            )],
         }
     };
 }
@@ -214,7 +227,17 @@ const FILE_KPROBE: Mechanism = Mechanism {
             "refused opens",
             Proof::Always,
             &[variant("kretprobe__do_filp_open", "kretprobe/do_filp_open", 14, Tier::Kprobe)]
-        )
+        ),
+        refusal!("path_unlink"),
+        refusal!("path_rmdir"),
+        refusal!("path_rename"),
+        refusal!("path_link"),
+        refusal!("path_symlink"),
+        refusal!("path_mknod"),
+        refusal!("path_chmod"),
+        refusal!("path_chown"),
+        refusal!("path_truncate"),
+        refusal!("file_truncate")
     ),
     ..FILE_FULL
 };
@@ -281,18 +304,8 @@ const PROCESS_PORTABLE: Mechanism = Mechanism {
             proof: Proof::Always,
             graded: true,
             variants: &[
-                variant(
-                    "raw_tp__sched_process_exit__dead",
-                    "raw_tp/sched_process_exit",
-                    99,
-                    Tier::Portable,
-                ),
-                variant(
-                    "raw_tp__sched_process_exit__first",
-                    "raw_tp/sched_process_exit",
-                    99,
-                    Tier::Portable,
-                ),
+                variant("raw_tp__sched_process_exit__dead", "raw_tp/sched_process_exit", 99, Tier::Portable),
+                variant("raw_tp__sched_process_exit__first", "raw_tp/sched_process_exit", 99, Tier::Portable),
             ],
         },
         Point {
@@ -333,9 +346,7 @@ const FILE_PORTABLE: Mechanism = Mechanism {
         Proof::Always,
         &[variant("raw_tp__sys_exit", "raw_tp/sys_exit", 96, Tier::Portable)],
     )],
-    load: |btf, prepare, loaded| {
-        load::<skel::file_portable::FilePortableSkelBuilder>(btf, prepare, loaded)
-    },
+    load: |btf, prepare, loaded| load::<skel::file_portable::FilePortableSkelBuilder>(btf, prepare, loaded),
 };
 
 /// Every sensor there is.
@@ -343,56 +354,6 @@ pub const FAMILIES: &[Family] = &[
     Family { name: "process", mechanisms: &[PROCESS, PROCESS_PORTABLE] },
     Family { name: "file", mechanisms: &[FILE_FULL, FILE_KPROBE, FILE, FILE_PORTABLE] },
 ];
-
-/// What a sensor cannot see or do at a tier: shown by `bee-trace check`, and in
-/// docs/blind-spots.md.
-pub const BLIND: &[(&str, Tier, &str)] = &[
-    ("process", Tier::Full, REFUSED_EXEC),
-    ("process", Tier::Kprobe, REFUSED_EXEC),
-    ("process", Tier::Tracepoint, REFUSED_EXEC),
-    ("process", Tier::Full, NO_DENIAL),
-    ("process", Tier::Kprobe, NO_DENIAL),
-    ("process", Tier::Tracepoint, NO_DENIAL),
-    ("file", Tier::Full, REFUSED_WALK),
-    ("file", Tier::Full, RECEIVED),
-    ("file", Tier::Full, NO_DENIAL),
-    ("file", Tier::Kprobe, REFUSED_WALK),
-    (
-        "file",
-        Tier::Kprobe,
-        "an open that a security module (AppArmor, SELinux) refuses is reported as refused, and before that as if it had succeeded; a change of a name that one refuses is reported late, with result_unknown",
-    ),
-    (
-        "file",
-        Tier::Kprobe,
-        "refused opens made through io_uring are counted, not reported; others are matched by the name the caller gave: a symbolic link on the way is not resolved",
-    ),
-    (
-        "file",
-        Tier::Kprobe,
-        "refused opens are not seen while more opens than the kernel keeps return probes for (10, or twice the processors) wait in an open at the same time",
-    ),
-    ("file", Tier::Kprobe, RECEIVED),
-    ("file", Tier::Kprobe, NO_DENIAL),
-    ("file", Tier::Tracepoint, "opens made through io_uring are not reported"),
-    (
-        "file",
-        Tier::Tracepoint,
-        "an open is lost when another thread of the same process replaces the new descriptor before the call returns",
-    ),
-    (
-        "file",
-        Tier::Tracepoint,
-        "refused opens, and changes of names, are matched by the name the caller gave: a symbolic link on the way is not resolved",
-    ),
-    ("file", Tier::Tracepoint, RECEIVED),
-    ("file", Tier::Tracepoint, NO_DENIAL),
-];
-
-const NO_DENIAL: &str = "nothing can be denied";
-const REFUSED_EXEC: &str = "an exec that is refused is not reported";
-const REFUSED_WALK: &str = "a change of a name that is refused on the way to its directory is not reported";
-const RECEIVED: &str = "a descriptor received from another process is not an open and not reported";
 
 /// Opens, prepares and loads one skeleton; generic because each skeleton has
 /// types of its own. Nothing but the object's memory dies with it: links and map

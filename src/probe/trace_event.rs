@@ -183,14 +183,7 @@ fn detached() -> io::Result<OwnedFd> {
     let nothing = std::ptr::null::<libc::c_char>();
     // SAFETY: fsconfig(2) with a descriptor that is open; this command takes no key and no value.
     let made = unsafe {
-        libc::syscall(
-            libc::SYS_fsconfig,
-            context.as_raw_fd(),
-            FSCONFIG_CMD_CREATE,
-            nothing,
-            nothing,
-            0,
-        )
+        libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, nothing, nothing, 0)
     };
     if made < 0 {
         return Err(io::Error::last_os_error());

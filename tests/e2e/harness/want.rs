@@ -17,8 +17,32 @@ pub struct Want {
     errno: Option<i32>,
     /// Inode, device and mode.
     identity: Option<(u64, String, String)>,
+    /// Told by a name and not by a file: how much is known then depends on the hook.
+    named: bool,
     flags: Vec<&'static str>,
     more: Vec<(&'static str, String)>,
+}
+
+/// What an event about a name carries, by the hook that saw it.
+struct Named {
+    flags: &'static [&'static str],
+    /// The file's inode is told: it is the file the kernel's own dentry leads to.
+    inode: bool,
+}
+
+impl Named {
+    fn of(event: &Event) -> Self {
+        let hook = event.text("bee.hook");
+        let changes = ["chmod", "chown", "truncate"].contains(&event.action());
+        if hook.contains("/security_path_") || hook.starts_with("lsm/path_") {
+            Self { flags: &[], inode: changes }
+        } else if hook.starts_with("fexit/") {
+            // The kernel's own copy of the name.
+            Self { flags: &["path_from_args"], inode: false }
+        } else {
+            Self { flags: &["path_from_args", "args_racy"], inode: false }
+        }
+    }
 }
 
 impl Want {
@@ -31,6 +55,7 @@ impl Want {
             access: None,
             errno: None,
             identity: None,
+            named: false,
             flags: Vec::new(),
             more: Vec::new(),
         }
@@ -45,12 +70,13 @@ impl Want {
         self
     }
 
-    /// About this name. The `tracepoint` tier knows of an act on a name what the caller gave,
-    /// completed by its directory, and says so; not which file that was.
+    /// About this name. What more is known of an act on a name depends on who sees it: see
+    /// [`Named`].
     pub fn named(mut self, path: &Path) -> Self {
         self.path = Some(path.to_owned());
         self.identity = None;
-        self.flag("path_from_args").flag("args_racy")
+        self.named = true;
+        self
     }
 
     /// With this inode, device and mode.
@@ -129,13 +155,17 @@ impl Want {
             same("file.device", device);
             same("file.mode", mode);
         } else {
-            same("file.inode", "");
+            let told = self.named && Named::of(event).inode;
+            assert_eq!(!event.text("file.inode").is_empty(), told, "file.inode of {event}");
         }
         same("bee.access", self.access.unwrap_or_default());
         for (key, value) in &self.more {
             same(key, value);
         }
         let mut flags = self.flags.clone();
+        if self.named {
+            flags.extend(Named::of(event).flags);
+        }
         if ran.abi == Abi::Compat && !flags.contains(&"compat_32bit") {
             flags.push("compat_32bit");
         }
