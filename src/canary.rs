@@ -16,12 +16,26 @@ use nix::unistd::{ForkResult, Pid, execve, fork};
 
 use crate::error::{Error, Result};
 
+mod known;
+
+pub use known::Known;
+
 /// What it opens and executes, as it names it.
 pub const FILE: &[u8] = b"/proc/self/exe";
+
+/// What it executes that with, as the kernel has it.
+const ARGUMENTS: &[u8] = b"bee-traced\0--version\0";
+
+/// It opens this below /proc/self: a file on another file system than most, so that its
+/// path leads through a mount point.
+const ELSEWHERE: &str = "status";
 
 /// Nobody may open this for writing, whatever the capabilities: mode 0444 is final in
 /// proc_sys_permission() (fs/proc/proc_sysctl.c).
 const REFUSED: &str = "/proc/sys/kernel/osrelease";
+
+/// What its directory for acts on names begins with.
+const SCRATCH_NAME: &str = ".bee-canary-";
 
 /// Where it makes files of its own: memory, and writable under systemd's ProtectSystem=strict.
 const SCRATCH: &[&str] = &["/dev/shm", "/tmp"];
@@ -59,7 +73,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// Forks it. It opens this program's own file, is refused another, makes, changes
+    /// Forks it. It opens this program's own file and one of procfs, is refused another, makes, changes
     /// and removes a file of its own, executes this program with `--version`, and ends.
     ///
     /// # Errors
@@ -76,6 +90,7 @@ impl Child {
             ForkResult::Child => {
                 if parent.read_exact(&mut [0]).is_ok() {
                     let _opened = fs::File::open("/proc/self/exe");
+                    let _elsewhere = fs::File::open(Path::new("/proc/self").join(ELSEWHERE));
                     let _refused = fs::OpenOptions::new().write(true).open(REFUSED);
                     let named = SCRATCH.iter().any(|place| name_acts(Path::new(place)).is_ok());
                     let _ = parent.write_all(&[u8::from(named)]);
@@ -111,7 +126,7 @@ impl Child {
 
 /// Each act on names once, in a directory made for it below `place`.
 fn name_acts(place: &Path) -> std::io::Result<()> {
-    let directory = place.join(format!(".bee-canary-{}", std::process::id()));
+    let directory = place.join(format!("{SCRATCH_NAME}{}", std::process::id()));
     fs::create_dir(&directory)?;
     let acts = || -> std::io::Result<()> {
         let [one, two, three] = ["one", "two", "three"].map(|name| directory.join(name));

@@ -7,7 +7,7 @@ mod text;
 use serde_json::{Map, Value, json};
 
 use crate::btf_build::{self, Missing};
-use crate::btf_file::{Found, Source, TypesFile};
+use crate::btf_file::{Found, Refused, Source, TypesFile};
 use crate::error::ExitStatus;
 use crate::kernel::Fact;
 use crate::kernel::config::{KernelConfig, Need, NotFound, OPTIONS, Setting};
@@ -63,10 +63,17 @@ pub struct Types {
 
 impl Types {
     /// The file in use.
-    fn file(&self) -> Option<&TypesFile> {
+    pub fn file(&self) -> Option<&TypesFile> {
         match &self.found.source {
             Source::File(file) => Some(file),
             _ => None,
+        }
+    }
+
+    /// The file that was in use is not.
+    pub fn refuse(&mut self, why: String) {
+        if let Source::File(file) = std::mem::replace(&mut self.found.source, Source::Nowhere) {
+            self.found.refused.push(Refused { path: file.path, why });
         }
     }
 }

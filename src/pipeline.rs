@@ -6,15 +6,17 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use crate::canary::{self, Known};
 use crate::decide::{Decide, FileFacts, Match, Verdict, exec_severity};
 use crate::decode::{self, Body, File, Record, Undecodable};
 use crate::enrich::process::Image;
 use crate::enrich::{Enrich, seen};
 use crate::event::{Access, Action, Device, Event, Exec, Flags, Outcome, Severity, Text};
+use crate::probe::{self, Tier};
 use crate::shared::Counters;
 use crate::sink::Sink;
 use crate::wire::{self, bee_file, bee_header};
-use crate::{canary, event, path, probe};
+use crate::{event, path};
 
 /// How a record ended in user space: the columns of `stages`. The order is
 /// stored across versions.
@@ -96,9 +98,28 @@ pub struct Canary {
     pub pid: u32,
     /// Hooks that reported an act of it rightly (`enum bee_hook`).
     pub hooks: Vec<u16>,
+    /// What its records are compared with, where the types they are read with may be wrong.
+    pub known: Option<Known>,
+    /// The first thing that was not so.
+    pub wrong: Option<String>,
 }
 
 impl Canary {
+    /// Compares a record of the canary's with what is known of it.
+    pub(crate) fn compare(&mut self, record: &Record<'_>) {
+        let Some(known) = self.known.as_mut().filter(|_| self.pid != 0 && self.pid == record.header.tgid)
+        else {
+            return;
+        };
+        // Hooks that read no type of the kernel's have nothing wrong from there.
+        let (hook, tier) = probe::hook(record.header.hook);
+        if tier != Tier::Portable.name()
+            && let Err(why) = known.check(record)
+        {
+            self.wrong.get_or_insert_with(|| format!("{hook}: {why}"));
+        }
+    }
+
     /// Notes the hook of a record of the canary's; `right`: the record says what was done.
     fn hears(&mut self, header: &bee_header, right: bool) {
         if self.pid != 0 && self.pid == header.tgid && right {
@@ -187,6 +208,7 @@ impl Pipeline {
 
     fn record(&mut self, record: &Record<'_>, sequence: u64) -> Fate {
         let header = record.header;
+        self.canary.compare(record);
         match record.body {
             Body::Cgroup { id, removed: false, path } => {
                 self.enrich.cgroups.insert(id, path);

@@ -2,13 +2,15 @@
 //! proven for a moment, under maps of its own, and taken away again.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::canary::{Acted, Child};
+use crate::canary::{Acted, Child, Known};
 use crate::check::SensorReport;
 use crate::config::Config;
 use crate::decode::decode;
 use crate::error::Result;
+use crate::pipeline::Canary;
 use crate::privilege;
 use crate::probe::loader::{self, Conditions, Maps, Sensor};
 use crate::probe::{BLIND, FAMILIES, GENERATION, Tier};
@@ -18,14 +20,32 @@ use crate::shared::Settings;
 /// How long a hook may take to report the canary.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What the trials found.
+#[derive(Debug)]
+pub struct Tried {
+    /// One for each sensor that is switched on.
+    pub sensors: Vec<SensorReport>,
+    /// Why the types of a file are not this kernel's, as its records showed; the
+    /// sensors are then those without it.
+    pub untrue: Option<String>,
+}
+
 /// Tries every sensor that is switched on: loads it, attaches it, and has a child do
-/// what it must report. A hook that stays silent is given up for the next.
+/// what it must report. A hook that stays silent is given up for the next. `types`:
+/// a file, for a kernel that has none built in.
 ///
 /// # Errors
 /// Exit status 77 where a privilege is missing; otherwise when the shared maps
 /// cannot be made.
-pub fn sensors(config: &Config) -> Result<Vec<SensorReport>> {
+pub fn sensors(config: &Config, types: Option<&Path>) -> Result<Tried> {
     privilege::require()?;
+    match attempt(config, types)? {
+        (_, Some(why)) => Ok(Tried { sensors: attempt(config, None)?.0, untrue: Some(why) }),
+        (sensors, None) => Ok(Tried { sensors, untrue: None }),
+    }
+}
+
+fn attempt(config: &Config, types: Option<&Path>) -> Result<(Vec<SensorReport>, Option<String>)> {
     let maps = Maps::create(&config.limits)?;
     let settings = Settings::new(maps.get("settings")?.as_fd())?;
     settings.set_self_tgid(std::process::id());
@@ -39,14 +59,21 @@ pub fn sensors(config: &Config) -> Result<Vec<SensorReport>> {
         }
         let mut given_up: Vec<u16> = Vec::new();
         loop {
-            let conditions = Conditions { silent: &given_up, ..Conditions::new(&maps) };
+            let conditions = Conditions { silent: &given_up, btf: types, ..Conditions::new(&maps) };
             let Some(mut sensor) = loader::start(family.name, &conditions) else { break };
-            let silent: Vec<_> = if sensor.failure.is_none() {
-                let (acted, heard) = hear(&settings, &mut rings)?;
-                sensor.unproven(acted, &heard).map(|variant| variant.id).collect()
-            } else {
-                Vec::new()
-            };
+            let mut silent = Vec::new();
+            if sensor.failure.is_none() {
+                let (acted, canary) = hear(&settings, &mut rings, types.is_some())?;
+                silent.extend(sensor.unproven(acted, &canary.hooks).map(|variant| variant.id));
+                let typed = sensor.tier() < Some(Tier::Portable) && silent.is_empty();
+                let untold = |known: &Known| {
+                    known.untold(typed && family.name == "process", typed && family.name == "file")
+                };
+                let untold = canary.known.as_ref().and_then(untold).map(str::to_owned);
+                if let Some(why) = canary.wrong.or(untold) {
+                    return Ok((reports, Some(why)));
+                }
+            }
             if silent.is_empty() {
                 reports.push(report(&sensor));
                 sensor.detach();
@@ -55,17 +82,18 @@ pub fn sensors(config: &Config) -> Result<Vec<SensorReport>> {
             given_up.extend(silent);
         }
     }
-    Ok(reports)
+    Ok((reports, None))
 }
 
-/// What a canary did, and the hooks that reported it.
-fn hear(settings: &Settings, rings: &mut [Ring]) -> Result<(Acted, Vec<u16>)> {
+/// What a canary did, and what was reported of it. `compare`: with what is known of it, too.
+fn hear(settings: &Settings, rings: &mut [Ring], compare: bool) -> Result<(Acted, Canary)> {
     let child = Child::fork()?;
     let pid = child.pid();
+    let known = compare.then(|| Known::of(pid, Some(Path::new("/sys/fs/cgroup")))).transpose()?;
+    let mut canary = Canary { pid, known, ..Default::default() };
     settings.set_canary_tgid(pid);
     let acted = child.act()?;
     let deadline = Instant::now() + PATIENCE;
-    let mut heard = Vec::new();
     // Every act is in a ring before the child's end is known; a kernel that defers
     // is given its time by the rings falling silent.
     let mut quiet = 0;
@@ -76,7 +104,8 @@ fn hear(settings: &Settings, rings: &mut [Ring]) -> Result<(Acted, Vec<u16>)> {
                 if let Ok(record) = decode(record.bytes)
                     && record.header.tgid == pid
                 {
-                    heard.push(record.header.hook);
+                    canary.compare(&record);
+                    canary.hooks.push(record.header.hook);
                     quiet = 0;
                 }
                 ring.advance();
@@ -86,7 +115,7 @@ fn hear(settings: &Settings, rings: &mut [Ring]) -> Result<(Acted, Vec<u16>)> {
         std::thread::sleep(Duration::from_millis(2));
     }
     settings.set_canary_tgid(0);
-    Ok((acted, heard))
+    Ok((acted, canary))
 }
 
 fn report(sensor: &Sensor) -> SensorReport {

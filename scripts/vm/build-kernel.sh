@@ -12,6 +12,7 @@ cd "$(dirname "$0")/../.."
 source scripts/vm/common.sh
 source scripts/vm/apt.sh
 
+recipe=1 # another number when what is made changes, but for the fragments
 name=$1
 known "$name"
 dir=$cache/kernel/$name
@@ -19,7 +20,7 @@ suite=$(field "$name" suite)
 source_package=$(field "$name" source)
 fragments=()
 for fragment in $(field "$name" fragments); do fragments+=("tests/vm/config/$fragment.config"); done
-key=$({ echo "$source_package"; cat "${fragments[@]}" "$0" scripts/vm/headers.sh; } | sha256sum | cut -d' ' -f1)
+key=$({ echo "$recipe $source_package"; cat "${fragments[@]}"; } | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$dir/key" 2>/dev/null)" = "$key" ] && intact "$dir"; then exit; fi
 
 make_scratch
@@ -59,7 +60,7 @@ cp "$scratch/build/.config" "$new/config"
 echo "$release" >"$new/release"
 echo "$key" >"$new/key"
 scripts/vm/headers.sh --of-build "$scratch/$source_package" "$scratch/build" "$release" "$new/headers.tar.zst"
-scripts/vm/initramfs.sh - "$release" arm64 "$new/initramfs"
+scripts/vm/initramfs.sh "$new" arm64
 (cd "$new" && sha256sum vmlinuz config release key initramfs headers.tar.zst >SHA256SUMS)
 mkdir -p "$cache/kernel"
 rm -rf "$dir"

@@ -49,9 +49,12 @@ fn check(json: bool, file: Option<&Path>) -> Result<ExitStatus> {
     let places = Places { proc: config.host.proc.clone(), sys: config.host.sys.clone(), ..Places::default() };
     let facts = Facts::gather(&places)?;
     let options = kernel::config::read(&places, &facts.release);
-    let sensors = trial::sensors(&config)?;
-    let types = types(&places, &config)?;
-    let report = Report { sensors: &sensors, facts: &facts, config: options.as_ref(), types: &types };
+    let mut types = types(&places, &config)?;
+    let tried = trial::sensors(&config, types.file().map(|file| file.path.as_path()))?;
+    if let Some(why) = tried.untrue {
+        types.refuse(format!("the self-test found that it is not this kernel's: {why}"));
+    }
+    let report = Report { sensors: &tried.sensors, facts: &facts, config: options.as_ref(), types: &types };
     if json {
         say(&format!("{}\n", report.json()))?;
     } else {

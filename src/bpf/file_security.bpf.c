@@ -45,6 +45,17 @@ enum bee_slot {
 	SLOT_COUNT,
 };
 
+/* What a global function takes is a number; an argument of a trampoline is a typed pointer,
+ * and stays one until it was in memory. */
+#define bee_number(pointer)                                                \
+	({                                                                 \
+		const void *typed_ = (pointer);                            \
+		__u64 number_ = 0;                                         \
+                                                                           \
+		bpf_probe_read_kernel(&number_, sizeof(number_), &typed_); \
+		number_;                                                   \
+	})
+
 /* --- opens --------------------------------------------------------------------- */
 
 static __always_inline bool bee_refusal(long result)
@@ -52,9 +63,10 @@ static __always_inline bool bee_refusal(long result)
 	return result == -EACCES || result == -EPERM;
 }
 
-static __always_inline bool bee_is_error(const void *pointer)
+/* IS_ERR of linux/err.h: a pointer that is -errno. */
+static __always_inline bool bee_is_error(__u64 pointer)
 {
-	return (__u64)pointer >= (__u64)-4095;
+	return pointer >= (__u64)-4095;
 }
 
 /* An open that succeeded. */
@@ -64,26 +76,27 @@ static __always_inline int bee_opened(struct file *file, __u16 hook, __u8 slot)
 
 	if (f_mode & FMODE_PATH || BPF_CORE_READ(file, f_flags) & FMODE_EXEC)
 		return 0;
-	return bee_on_inode(bee_pack(hook, BEE_KIND_OPEN, false, slot, 0), (__u64)&file->f_path,
-			    f_mode, 0, 0);
+	return bee_on_inode(bee_pack(hook, BEE_KIND_OPEN, false, slot, 0),
+			    bee_number(&file->f_path), f_mode, 0, 0);
 }
 
 SEC("fexit/do_filp_open")
 int BPF_PROG(fexit__do_filp_open, int dfd, struct filename *pathname, const struct open_flags *op,
 	     struct file *file)
 {
+	__u64 result = bee_number(file);
 	__u32 flags, access;
 
 	if (!bee_active(bee_settings()))
 		return 0;
-	if (!bee_is_error(file))
-		return bee_opened(file, BEE_HOOK_FEXIT_DO_FILP_OPEN, SLOT_OPEN);
+	if (!bee_is_error(result))
+		return bee_opened((struct file *)result, BEE_HOOK_FEXIT_DO_FILP_OPEN, SLOT_OPEN);
 	flags = BPF_CORE_READ(op, open_flag);
-	if (!bee_refusal((long)file) || flags & FMODE_EXEC)
+	if (!bee_refusal(result) || flags & FMODE_EXEC)
 		return 0;
 	access = bee_flags_access(flags);
 	return bee_on_refused(
-		bee_pack(BEE_HOOK_FEXIT_DO_FILP_OPEN, BEE_KIND_OPEN, false, SLOT_OPEN, (long)file),
+		bee_pack(BEE_HOOK_FEXIT_DO_FILP_OPEN, BEE_KIND_OPEN, false, SLOT_OPEN, result),
 		(__u64)BPF_CORE_READ(pathname, name), dfd, access | BEE_ACCESS_OF_KERNEL);
 }
 
@@ -91,10 +104,12 @@ SEC("fexit/do_file_open_root")
 int BPF_PROG(fexit__do_file_open_root, const struct path *root, const char *name,
 	     const struct open_flags *op, struct file *file)
 {
+	__u64 result = bee_number(file);
+
 	/* Refused: a handle is not a name, and nothing was opened. */
-	if (!bee_active(bee_settings()) || bee_is_error(file))
+	if (!bee_active(bee_settings()) || bee_is_error(result))
 		return 0;
-	return bee_opened(file, BEE_HOOK_FEXIT_DO_FILE_OPEN_ROOT, SLOT_OPEN_ROOT);
+	return bee_opened((struct file *)result, BEE_HOOK_FEXIT_DO_FILE_OPEN_ROOT, SLOT_OPEN_ROOT);
 }
 
 SEC("kprobe/security_file_open")
@@ -324,7 +339,7 @@ static __always_inline int bee_change(__u16 hook, __u8 slot, __u8 kind, const st
 
 	if (!bee_begun(&what, hook, kind, slot, result))
 		return 0;
-	return bee_on_inode(what, (__u64)path, BEE_NO_OPEN, value, value_2);
+	return bee_on_inode(what, bee_number(path), BEE_NO_OPEN, value, value_2);
 }
 
 /* The new length is in no argument: until the act ends its record holds the inode. */

@@ -15,7 +15,9 @@ use super::policy::{Policies, memory_devices};
 use super::scans::Scans;
 use super::wait::{Source, Waiter};
 use super::{Daemon, Overrides, Signals};
-use crate::canary::Child;
+use crate::btf;
+use crate::btf_file::{self, Running, TypesFile};
+use crate::canary::{Child, Known};
 use crate::config::Config;
 use crate::decide::Decide;
 use crate::enrich::Enrich;
@@ -94,7 +96,12 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     let mut pipeline = Pipeline::new(enrich, decide, sinks, stages, own);
     pipeline.devices = memory_devices().map(|(node, name)| (node, name.as_bytes().into())).collect();
     let rings = [Ring::of(maps.get("alerts")?)?, Ring::of(maps.get("bulk")?)?];
-    let conditions = Conditions { forced: options.force_tier, ..Conditions::new(&maps) };
+    let types = types(&config)?;
+    let conditions = Conditions {
+        btf: types.as_ref().map(|file| file.path.as_path()),
+        forced: options.force_tier,
+        ..Conditions::new(&maps)
+    };
     let sensors = sensors(&config, &conditions)?;
 
     let cgroup = config.host.cgroup.clone().or_else(|| cgroup_mount(&config));
@@ -135,7 +142,7 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
         until: options.duration.map(|span| started + span),
         config,
     };
-    daemon.prove_sensors(&conditions)?;
+    daemon.prove_sensors(conditions)?;
 
     privilege::lock_down(&account, keep_bpf)?;
 
@@ -156,6 +163,32 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
         daemon.scan(Instant::now());
     }
     daemon.run()
+}
+
+/// The file with the types of a kernel that has none built in.
+fn types(config: &Config) -> Result<Option<TypesFile>> {
+    let places = places(config);
+    let running = Running::gather(&places)?;
+    let needs = btf_file::needs_hash(btf::needs());
+    let found = btf_file::find(&places, &running, &needs, config.host.btf.as_deref());
+    for file in &found.refused {
+        tracing::warn!(
+            "{} is not used: {}; `bee-trace btf build` makes a new one",
+            file.path.display(),
+            file.why
+        );
+    }
+    match found.source {
+        btf_file::Source::File(file) => {
+            tracing::info!("the kernel's types are those in {}", file.path.display());
+            Ok(Some(file))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn places(config: &Config) -> Places {
+    Places { proc: config.host.proc.clone(), sys: config.host.sys.clone(), ..Places::default() }
 }
 
 /// Loads every sensor that is switched on. One that cannot run is named with its
@@ -194,8 +227,7 @@ fn sensors(config: &Config, conditions: &Conditions<'_>) -> Result<Vec<Sensor>> 
 }
 
 fn cgroup_mount(config: &Config) -> Option<PathBuf> {
-    let places = Places { proc: config.host.proc.clone(), sys: config.host.sys.clone(), ..Places::default() };
-    let mounts = mounts::read(&places).ok()?;
+    let mounts = mounts::read(&places(config)).ok()?;
     mounts::find(&mounts, "cgroup2", std::path::Path::new("/sys/fs/cgroup")).map(|mount| mount.point.clone())
 }
 
@@ -216,12 +248,23 @@ fn signals() -> Result<Signals> {
 impl Daemon<'_> {
     /// Has a child do what each sensor must report. A hook that stays silent is given
     /// up, and the sensor loaded again with what comes after it.
-    fn prove_sensors(&mut self, conditions: &Conditions<'_>) -> Result<()> {
+    fn prove_sensors(&mut self, mut conditions: Conditions<'_>) -> Result<()> {
         let exe = std::fs::read_link("/proc/self/exe")?;
         self.pipeline.canary_path = std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str()).to_vec();
         let mut given_up: Vec<u16> = Vec::new();
         loop {
-            let silent = self.silent_hooks()?;
+            let silent = self.silent_hooks(conditions.btf.is_some())?;
+            if let Some((file, why)) = conditions.btf.zip(self.untrue(silent.is_empty())) {
+                tracing::error!(
+                    "the types in {} are not this kernel's ({why}); continuing without them",
+                    file.display()
+                );
+                conditions.btf = None;
+                given_up.clear();
+                self.sensors.clear();
+                self.sensors = sensors(&self.config, &conditions)?;
+                continue;
+            }
             if silent.is_empty() {
                 break;
             }
@@ -236,7 +279,7 @@ impl Daemon<'_> {
             for name in names {
                 let Some(at) = self.sensors.iter().position(|sensor| sensor.name == name) else { continue };
                 self.sensors.remove(at);
-                let conditions = Conditions { silent: &given_up, ..*conditions };
+                let conditions = Conditions { silent: &given_up, ..conditions };
                 let Some(sensor) = loader::start(name, &conditions) else { continue };
                 match &sensor.failure {
                     None => self.sensors.insert(at, sensor),
@@ -256,10 +299,25 @@ impl Daemon<'_> {
         Ok(())
     }
 
-    /// One act of the canary; the hooks that did not report it, with their sensor.
-    fn silent_hooks(&mut self) -> Result<Vec<(&'static str, &'static Variant)>> {
+    /// What the canary's records say otherwise than it is; of what they do not say at all only
+    /// where `complete`: every hook is heard.
+    fn untrue(&self, complete: bool) -> Option<String> {
+        let canary = &self.pipeline.canary;
+        let typed = |name| {
+            let sensor = self.sensors.iter().find(|sensor| sensor.name == name);
+            sensor.is_some_and(|sensor| sensor.tier() < Some(Tier::Portable))
+        };
+        let untold = || canary.known.as_ref()?.untold(typed("process"), typed("file")).map(str::to_owned);
+        canary.wrong.clone().or_else(|| complete.then(untold).flatten())
+    }
+
+    /// One act of the canary; the hooks that did not report it, with their sensor. `compare`:
+    /// its records with what is known of it, too.
+    fn silent_hooks(&mut self, compare: bool) -> Result<Vec<(&'static str, &'static Variant)>> {
         let child = Child::fork()?;
-        self.pipeline.canary = Canary { pid: child.pid(), hooks: Vec::new() };
+        let cgroups = cgroup_mount(&self.config);
+        let known = compare.then(|| Known::of(child.pid(), cgroups.as_deref())).transpose()?;
+        self.pipeline.canary = Canary { pid: child.pid(), known, ..Default::default() };
         self.settings.set_canary_tgid(child.pid());
         let acted = child.act()?;
         let deadline = Instant::now() + CANARY;

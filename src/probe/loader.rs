@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapHandle, Object, OpenObject, PrintLevel};
@@ -306,7 +307,10 @@ fn attach(
         let mut links = Vec::new();
         let mut programs = Vec::new();
         let said = capture();
+        let begun = Instant::now();
+        let mut loaded = Duration::ZERO;
         let result = load(mechanism, conditions, &chosen, &mut |object| {
+            loaded = begun.elapsed();
             for one in &chosen {
                 match program(object, one.variant.program)
                     .and_then(|program| attach_one(&program, one.variant))
@@ -327,6 +331,7 @@ fn attach(
             Ok(())
         });
         let said = said();
+        tracing::debug!(object = mechanism.object, programs = chosen.len(), ?loaded, all = ?begun.elapsed(), "tried");
         if let Err(error) = result {
             let reason = explain(&error, &said).to_string();
             let found = named(&said, &chosen).map(|one| (one, reason.clone()));

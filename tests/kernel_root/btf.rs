@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use bee_trace::btf::{self, Offset};
 use libbpf_rs::{ObjectBuilder, PrintLevel};
 
-const OBJECTS: [(&str, &[u8]); 2] = [
+const OBJECTS: [(&str, &[u8]); 3] = [
+    ("file_security", include_bytes!(concat!(env!("OUT_DIR"), "/file_security.bpf.o"))),
     ("file", include_bytes!(concat!(env!("OUT_DIR"), "/file.bpf.o"))),
     ("process", include_bytes!(concat!(env!("OUT_DIR"), "/process.bpf.o"))),
 ];

@@ -19,3 +19,4 @@ mod running;
 #[path = "../scanner_support/mod.rs"]
 mod scanner_support;
 mod watch;
+mod wrong_types;

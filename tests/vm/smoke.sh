@@ -3,6 +3,7 @@
 # at its expected tier, and end-to-end tests that assert exact events, of native and
 # of 32-bit programs. Where nothing is expected both programs must say just that.
 cd /vm/project || exit 1
+export BEE_PATIENCE=30 # emulated
 status=0
 fail() { echo "FAIL: $*"; status=1; }
 

@@ -76,7 +76,7 @@ impl Daemon {
     /// watches, is reported.
     pub fn wait_scanned(&mut self, alias: &Path) {
         let me = u64::from(std::process::id());
-        let end = Instant::now() + std::time::Duration::from_secs(60);
+        let end = Instant::now() + super::patience(60);
         loop {
             drop(File::open(alias).unwrap());
             std::thread::sleep(std::time::Duration::from_millis(150));
@@ -117,7 +117,7 @@ impl Daemon {
     /// Waits for an event among those not yet looked at.
     pub fn wait_event(&mut self, what: &str, seconds: u64, mut wanted: impl FnMut(&Event) -> bool) -> Event {
         let mut found = None;
-        let end = Instant::now() + std::time::Duration::from_secs(seconds);
+        let end = Instant::now() + super::patience(seconds);
         while found.is_none() {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("{what}: the daemon ended, {status}:\n{}", self.log());

@@ -42,7 +42,7 @@ fn held() -> Objects {
 /// What is there now, was not `before`, and no living process holds. The kernel frees some
 /// objects a grace period later, so this waits a little before it says so.
 pub fn left_since(before: &Objects) -> Objects {
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + super::patience(5);
     loop {
         let left: Objects = objects().difference(before).copied().collect();
         let left: Objects = left.difference(&held()).copied().collect();

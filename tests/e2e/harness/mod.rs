@@ -18,12 +18,20 @@ pub use run::Run;
 pub use trigger::{Abi, Ran, Trigger};
 pub use want::Want;
 
+/// How long to wait for what takes a good machine less than `seconds`; `BEE_PATIENCE` is
+/// how many times slower this one may be (1). An emulated one verifies programs 30 times slower.
+pub fn patience(seconds: u64) -> std::time::Duration {
+    let times =
+        std::env::var("BEE_PATIENCE").map_or(1, |text| text.parse().expect("BEE_PATIENCE is a number"));
+    std::time::Duration::from_secs(seconds * times)
+}
+
 /// Waits until `done` says so, looking every few milliseconds.
 ///
 /// # Panics
-/// After `seconds`, naming `what`.
+/// After `seconds` (see [`patience`]), naming `what`.
 pub fn wait_for(what: &str, seconds: u64, mut done: impl FnMut() -> bool) {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+    let end = std::time::Instant::now() + patience(seconds);
     while !done() {
         assert!(std::time::Instant::now() < end, "{what}: not within {seconds} s");
         std::thread::sleep(std::time::Duration::from_millis(5));
