@@ -23,7 +23,10 @@ pub enum Body<'a> {
     /// A new program image.
     Exec(Exec<'a>),
     /// A new process; the header is the child's.
-    Fork,
+    Fork {
+        /// Whoever `ppid` is made it for its own parent to have.
+        sibling: bool,
+    },
     /// A process ended, with a wait status.
     Exit(u32),
     /// An act on a file, or an identity.
@@ -48,7 +51,7 @@ pub struct Exec<'a> {
     pub device: u32,
     /// Walked path of the image.
     pub image: Walk<'a>,
-    /// What was asked for, where it is not the image; empty otherwise.
+    /// What was asked for, where it is not the image or the image is not told; empty otherwise.
     pub script: &'a [u8],
     /// argv, NUL after each.
     pub args: &'a [u8],
@@ -183,7 +186,11 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
         wire::KIND_FORK | wire::KIND_EXIT => {
             let process: &bee_process = fixed(bytes)?;
             Tail::new::<bee_process>(bytes)?.end()?;
-            if header.kind == wire::KIND_FORK { Body::Fork } else { Body::Exit(process.status) }
+            if header.kind == wire::KIND_FORK {
+                Body::Fork { sibling: process.status != 0 }
+            } else {
+                Body::Exit(process.status)
+            }
         }
         wire::KIND_OPEN..=wire::KIND_IDENTITY => {
             let file: &bee_file = fixed(bytes)?;

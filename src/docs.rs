@@ -29,6 +29,7 @@ pub const CAUSE_MEANINGS: &[(&str, &str)] = &[
     ("map_full", "the table of watched files is full; names are checked instead"),
     ("self", "a file event of the daemon or its scanner: none"),
     ("demoted", "over `limits.alerts_per_second`, so it went to the bulk ring; counted there a second time"),
+    ("unnamed", "tier `portable`: a file was opened by handle, and which is not to be told"),
 ];
 
 /// `text` with its generated parts written anew. A part lies between

@@ -219,8 +219,12 @@ impl Pipeline {
             Body::File(file) if header.kind == wire::KIND_IDENTITY => self.identity(&file),
             Body::File(file) => self.file(header, &file, sequence),
             Body::Exec(exec) => self.exec(header, &exec, sequence),
-            Body::Fork => {
-                self.enrich.processes.forked(seen(header), header.ppid);
+            Body::Fork { sibling } => {
+                let mut child = seen(header);
+                if sibling {
+                    child.parent = self.enrich.processes.parent_of(header.ppid);
+                }
+                self.enrich.processes.forked(child, header.ppid);
                 self.canary.hears(header, true);
                 self.process(header, event::Body::Fork, sequence)
             }
@@ -230,9 +234,10 @@ impl Pipeline {
                     return Fate::Duplicate;
                 }
                 let signal = status & 0x7f;
+                let known = !Flags(header.flags).contains(Flags::STATUS_UNKNOWN);
                 let body = event::Body::Exit {
-                    code: (signal == 0).then_some(status >> 8 & 0xff),
-                    signal: (signal != 0).then_some(signal),
+                    code: (known && signal == 0).then_some(status >> 8 & 0xff),
+                    signal: (known && signal != 0).then_some(signal),
                 };
                 self.process(header, body, sequence)
             }
@@ -262,12 +267,16 @@ impl Pipeline {
     fn exec(&mut self, header: &bee_header, exec: &decode::Exec<'_>, sequence: u64) -> Fate {
         self.path.clear();
         exec.image.write(&mut self.path);
+        let as_given = Flags(header.flags).contains(Flags::EXE_AS_GIVEN);
+        if as_given {
+            self.path.extend_from_slice(exec.script);
+        }
         self.canary.hears(header, self.path == self.canary_path || self.path == canary::FILE);
-        let kept = Flags::EXE_MEMFD.0 | Flags::EXE_DELETED.0 | Flags::EXE_TMPFS.0 | Flags::ARGS_TRUNCATED.0;
+        let kept = Flags::EXE_MEMFD.0 | Flags::EXE_DELETED.0 | Flags::EXE_TMPFS.0 | Flags::EXE_AS_GIVEN.0;
         let image = Image {
             executable: self.path.as_slice().into(),
             args: exec.args.into(),
-            flags: header.flags & (kept | Flags::ARGS_UNREADABLE.0),
+            flags: header.flags & (kept | Flags::ARGS_TRUNCATED.0 | Flags::ARGS_UNREADABLE.0),
         };
         self.enrich.processes.executed(seen(header), image);
         if let Some(fate) = self.own_act(header) {
@@ -280,7 +289,7 @@ impl Pipeline {
             .map(Text::from)
             .collect();
         let severity = exec_severity(Flags(header.flags), !secret_env.is_empty());
-        let script = (!exec.script.is_empty()).then(|| exec.script.into());
+        let script = (!as_given && !exec.script.is_empty()).then(|| exec.script.into());
         let body = event::Body::Exec(Exec { script, secret_env });
         let actor = self.enrich.actor(header);
         let mut event = frame(&self.enrich, header, Action::Exec, severity, sequence, body);
@@ -331,12 +340,14 @@ impl Pipeline {
         // Which paths: of the file itself, or given names joined to their directories.
         self.path.clear();
         self.other.clear();
+        // Where nothing is known of the process, neither is its directory.
+        let join = if flags.contains(Flags::PROCESS_PARTIAL) { path::alone } else { path::join };
         match action {
             Action::Rename | Action::Link => {
-                path::join(file.walk, file.name, &mut self.other);
-                path::join(file.walk_2, file.name_2, &mut self.path);
+                join(file.walk, file.name, &mut self.other);
+                join(file.walk_2, file.name_2, &mut self.path);
             }
-            _ if by_name => path::join(file.walk, file.name, &mut self.path),
+            _ if by_name => join(file.walk, file.name, &mut self.path),
             _ => file.walk.write(&mut self.path),
         }
         if action == Action::Symlink && !file.name_2.is_empty() {
@@ -344,6 +355,9 @@ impl Pipeline {
         }
         if by_name {
             flags.insert(Flags::PATH_FROM_ARGS);
+            if [&self.path, &self.other].iter().any(|path| path.first().is_some_and(|byte| *byte != b'/')) {
+                flags.insert(Flags::PATH_RELATIVE);
+            }
         }
         if self.canary.pid != 0 && self.canary.pid == header.tgid {
             // Of the other acts it does what was done is not compared: they have names of its own.
@@ -378,7 +392,7 @@ impl Pipeline {
             known_as,
             writes: fixed.access & 2 != 0,
             refused: header.result < 0,
-            executable: actor.executable().filter(|_| !self.enrich.is_foreign(header)),
+            executable: self.enrich.sure_path(header, &actor),
             unit: self.enrich.cgroups.get(header.cgroup).and_then(|(unit, _)| unit),
         };
         let (verdict, by) = self.decide.file(&facts);

@@ -20,3 +20,9 @@ pub mod file {
 pub mod file_security {
     include!(concat!(env!("OUT_DIR"), "/file_security.skel.rs"));
 }
+pub mod process_portable {
+    include!(concat!(env!("OUT_DIR"), "/process_portable.skel.rs"));
+}
+pub mod file_portable {
+    include!(concat!(env!("OUT_DIR"), "/file_portable.skel.rs"));
+}

@@ -57,14 +57,14 @@ fn attempt(config: &Config, types: Option<&Path>) -> Result<(Vec<SensorReport>, 
         if !wanted {
             continue;
         }
-        let mut given_up: Vec<&'static str> = Vec::new();
+        let mut given_up: Vec<u16> = Vec::new();
         loop {
             let conditions = Conditions { silent: &given_up, btf: types, ..Conditions::new(&maps) };
             let Some(mut sensor) = loader::start(family.name, &conditions) else { break };
             let mut silent = Vec::new();
             if sensor.failure.is_none() {
                 let (acted, canary) = hear(&settings, &mut rings, types.is_some())?;
-                silent.extend(sensor.unproven(acted, &canary.hooks));
+                silent.extend(sensor.unproven(acted, &canary.hooks).map(|variant| variant.id));
                 let typed = sensor.tier() < Some(Tier::Portable) && silent.is_empty();
                 let untold = |known: &Known| {
                     known.untold(typed && family.name == "process", typed && family.name == "file")

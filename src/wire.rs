@@ -53,6 +53,7 @@ pub const CAUSES: &[(usize, &str, bool)] = &[
     (6, "map_full", false),
     (7, "self", false),
     (8, "demoted", false),
+    (9, "unnamed", true),
 ];
 
 macro_rules! plain {

@@ -16,9 +16,12 @@
 #define FMODE_PATH    0x4000
 #define FMODE_CREATED 0x100000
 
+/* The same on x86 and arm64, and for their 32-bit programs. */
 #define O_ACCMODE 3
 #define O_WRONLY  1
-#define O_TRUNC	  01000 /* the same on x86 and arm64 */
+#define O_CREAT	  0100
+#define O_EXCL	  0200
+#define O_TRUNC	  01000
 
 #define S_IFMT	      0170000
 #define S_IFDIR	      0040000

@@ -36,17 +36,23 @@ static __always_inline __u8 bee_flags_access(__u64 flags)
 	return ((flags & O_ACCMODE) + 1) & (FMODE_READ | FMODE_WRITE);
 }
 
-/* What a refused open asked for. */
-static __always_inline __u8 bee_wanted_access(const struct bee_act *act)
+/* The flags of an open; of a struct open_how that cannot be read, those that ask for nothing. */
+static __always_inline __u64 bee_open_flags(const struct bee_act *act)
 {
 	__u64 flags = bee_arg(act, act->call->value);
 
 	if (act->index == CALL_CREAT)
-		return FMODE_WRITE;
+		return O_WRONLY | O_TRUNC | O_CREAT;
 	/* struct open_how begins with the flags. */
 	if (act->index == CALL_OPENAT2 && bpf_probe_read_user(&flags, sizeof(flags), (void *)flags))
-		return 0;
-	return bee_flags_access(flags);
+		return O_ACCMODE;
+	return flags;
+}
+
+/* What a refused open asked for. */
+static __always_inline __u8 bee_wanted_access(const struct bee_act *act)
+{
+	return bee_flags_access(bee_open_flags(act));
 }
 
 /* A call in one number, and back: see bee_what, which it has the layout of, with the

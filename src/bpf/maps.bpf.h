@@ -143,6 +143,20 @@ struct bee_env_state {
 	__u32 reserved;
 };
 
+/* What lies on the stack of a program that begins: see stack.bpf.h. */
+struct bee_stack_state {
+	__u64 args; /* where the strings of argv begin; 0: none, or not to be told */
+	__u64 args_end;
+	__u64 env;
+	__u64 env_end;
+	__u64 name;  /* the name it was executed by; 0: not found */
+	__u64 at;    /* what is looked at next */
+	__u32 width; /* bytes of a pointer */
+	__u32 uid;
+	__u32 euid;
+	__u32 reserved;
+};
+
 /* Prefixes and suffixes of a name: see names.bpf.h. */
 struct bee_affix_state {
 	__u64 hash;
@@ -155,6 +169,7 @@ struct bee_scratch {
 	struct bee_affix_state affix;
 	struct bee_walk_state walk;
 	struct bee_env_state env;
+	struct bee_stack_state stack;
 	struct bee_given given[2];
 	__u8 fixed[BEE_FIXED_MAX];
 	__u8 tail[BEE_TAIL_SIZE];
@@ -183,3 +198,13 @@ struct {
 	__type(key, __u64); /* thread group and thread */
 	__type(value, struct bee_held);
 } pending SEC(".maps");
+
+/* Tier portable: threads between sched_process_exec and the end of their execve, and since
+ * when. Where a thread finds no room (tracers hold others there), its exec is told at once,
+ * without name and arguments. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64); /* thread group and thread */
+	__type(value, __u64);
+} execs SEC(".maps");

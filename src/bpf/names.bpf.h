@@ -93,31 +93,33 @@ __noinline __u32 bee_test_leaf(__u32 place, __u32 length)
 	return buffer->affix.mask;
 }
 
-/* A directory on the way to the last component; `direct`: the one it lies in. */
-__noinline __u32 bee_test_directory(__u32 place, __u32 length, __u32 direct)
-{
-	struct bee_scratch *buffer = bee_scratch(place);
-	__u64 hash = bee_hash(place, length);
-	__u32 mask;
+/* A directory on the way to the last component: what holds of all that is below it,
+ * and above BEE_DIRECT what holds of what lies directly in it. */
+#define BEE_DIRECT 4
 
-	if (!buffer)
-		return 0;
-	/* ".." leaves the directory before it: only user space can follow. */
-	if (length == 2 && buffer->tail[place & BEE_TAIL_MASK] == '.' &&
-	    buffer->tail[(place + 1) & BEE_TAIL_MASK] == '.')
-		return BEE_WATCH_ANY | BEE_WATCH_WRITE;
-	mask = bee_rule(BEE_RULE_DIRECTORY, 0, hash);
-	if (direct)
-		mask |= bee_rule(BEE_RULE_PARENT, 0, hash);
-	return mask;
+__noinline __u32 bee_test_directories(__u32 place, __u32 length)
+{
+	__u64 hash = bee_hash(place, length);
+
+	return (bee_rule(BEE_RULE_DIRECTORY, 0, hash) & 0xf) |
+	       (bee_rule(BEE_RULE_PARENT, 0, hash) & 0xf) << BEE_DIRECT;
 }
 
-/* Of a given name, how much is taken apart; a longer one is a candidate. */
-#define BEE_NAME_SCAN  256 /* bytes */
+/* The same, where it is known whether it lies directly in it. */
+static __always_inline __u32 bee_test_directory(__u32 place, __u32 length, bool direct)
+{
+	__u32 tested = bee_test_directories(place, length);
+
+	return (tested | (direct ? tested >> BEE_DIRECT : 0)) & 0xf;
+}
+
+/* Of a given name, how much is taken apart; one of more components is a candidate. */
+#define BEE_NAME_SCAN  256 /* bytes of a component */
 #define BEE_NAME_PARTS 64  /* components */
 
-/* The result of bee_test_name beside the mask bits. */
+/* The result of bee_test_given beside the mask bits. */
 #define BEE_NAME_SLASH 0x100u /* it has a directory in it */
+#define BEE_NAME_ABOVE 0x200u /* it has ".." in it */
 
 /* Bytes before the next '/' among the `length` at `place`. */
 __noinline __u32 bee_component_length(__u32 place, __u32 length)
@@ -134,26 +136,41 @@ __noinline __u32 bee_component_length(__u32 place, __u32 length)
 	return i;
 }
 
+/* Whether the `length` bytes at `place` are "." (1) or ".." (2). */
+__noinline __u32 bee_dots(__u32 place, __u32 length)
+{
+	struct bee_scratch *buffer = bee_scratch(place);
+
+	if (!buffer || length == 0 || length > 2)
+		return 0;
+	if (buffer->tail[place & BEE_TAIL_MASK] != '.')
+		return 0;
+	if (length == 2 && buffer->tail[(place + 1) & BEE_TAIL_MASK] != '.')
+		return 0;
+	return length;
+}
+
 /*
- * A name as a caller gave it ("../x/.ssh/id"), `length` bytes without its NUL at
- * `place`. What cannot be told from the string alone (".." on the way, too long)
- * makes it a candidate.
+ * A name as a caller gave it ("/x/../y/.ssh/id"), `length` bytes without its NUL at
+ * `place`, against what is in the string itself. User space takes ".." out of it as
+ * text, which leaves some of its components and adds none; only which of them is the
+ * last directory is not known then, so each is tested as if it were.
  *
  * Goes by components, not by bytes: before 6.2 the verifier takes every number of a
  * program with subprograms for one whose exact value matters (kernel commit
  * be2ef8161572), and a loop over bytes with branches in it is a million steps there.
  */
-__noinline __u32 bee_test_name(__u32 place, __u32 length)
+__noinline __u32 bee_test_given(__u32 place, __u32 length)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
 	struct bee_state *shared = bee_state();
-	__u32 begin, mask, previous, previous_length;
+	__u32 begin, mask, parent, parents;
 
 	if (!buffer || !shared)
 		return 0;
-	if (length > BEE_NAME_SCAN)
-		return BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_NAME_SLASH;
-	begin = mask = previous = previous_length = bee_unknown(shared, 0);
+	if (length > BEE_PART_MAX)
+		return BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_NAME_SLASH | BEE_NAME_ABOVE;
+	begin = mask = parent = parents = bee_unknown(shared, 0);
 	/* rename("a/b/", …): the slashes at the end are not part of the name. */
 	for (__u32 i = 0; i < 8; i++) {
 		if (length > 1 && buffer->tail[(place + length - 1) & BEE_TAIL_MASK] == '/')
@@ -162,22 +179,37 @@ __noinline __u32 bee_test_name(__u32 place, __u32 length)
 	length = bee_unknown(shared, length);
 	for (__u32 i = 0; i < BEE_NAME_PARTS; i++) {
 		__u32 size = bee_component_length(place + begin, length - begin);
+		__u32 dots = bee_dots(place + begin, size);
 
 		if (begin + size >= length) {
-			if (previous_length)
-				mask |= bee_test_directory(place + previous, previous_length, 1);
+			mask |= mask & BEE_NAME_ABOVE ? parents : parent;
+			/* "x/..", "x/.", "x//…": some directory of the name. */
+			if ((dots || length <= begin) && mask & BEE_NAME_SLASH)
+				mask |= BEE_WATCH_ANY | BEE_WATCH_WRITE;
 			if (length > begin)
 				mask |= bee_test_leaf(place + begin, length - begin);
 			return mask;
 		}
 		/* "./x" and "/x" lie where the walk begins; "." leads nowhere. */
-		if (size && !(size == 1 && buffer->tail[(place + begin) & BEE_TAIL_MASK] == '.')) {
-			mask |= bee_test_directory(place + begin, size, 0);
-			previous = bee_unknown(shared, begin);
-			previous_length = bee_unknown(shared, size);
-			mask = bee_unknown(shared, mask | BEE_NAME_SLASH);
+		if (dots == 2) {
+			mask = bee_unknown(shared, mask | BEE_NAME_ABOVE | BEE_NAME_SLASH);
+		} else if (size && !dots) {
+			__u32 tested = bee_test_directories(place + begin, size);
+
+			parent = bee_unknown(shared, tested >> BEE_DIRECT);
+			parents = bee_unknown(shared, parents | parent);
+			mask = bee_unknown(shared, mask | (tested & 0xf) | BEE_NAME_SLASH);
 		}
 		begin = bee_unknown(shared, begin + size + 1);
 	}
-	return BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_NAME_SLASH;
+	return BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_NAME_SLASH | BEE_NAME_ABOVE;
+}
+
+/* The same of a name that is joined to a directory: ".." may lead out of that, and
+ * then only user space can follow. */
+static __always_inline __u32 bee_test_name(__u32 place, __u32 length)
+{
+	__u32 tested = bee_test_given(place, length);
+
+	return tested & BEE_NAME_ABOVE ? tested | BEE_WATCH_ANY | BEE_WATCH_WRITE : tested;
 }

@@ -92,6 +92,13 @@ enum bee_hook {
 	BEE_HOOK_KPROBE_FINALIZE_EXEC = 67,
 	BEE_HOOK_KPROBE_WAKE_UP_NEW_TASK = 68,
 	BEE_HOOK_KPROBE_TASKSTATS_EXIT = 69,
+	/* Tier portable: from 96. */
+	BEE_HOOK_PORTABLE_SYS_EXIT = 96,
+	BEE_HOOK_PORTABLE_EXEC = 97,
+	BEE_HOOK_PORTABLE_NEWTASK = 98,
+	BEE_HOOK_PORTABLE_EXIT = 99,
+	BEE_HOOK_PORTABLE_CGROUP_MKDIR = 100,
+	BEE_HOOK_PORTABLE_CGROUP_RMDIR = 101,
 };
 
 /* Where a record ended, or why it did not: the columns of `counters`. */
@@ -105,6 +112,7 @@ enum bee_cause {
 	BEE_CAUSE_MAP_FULL = 6,	  /* identity table: names are checked instead */
 	BEE_CAUSE_SELF = 7,	  /* an act of the daemon's own: not an event */
 	BEE_CAUSE_DEMOTED = 8,	  /* submitted, but through the bulk ring: over the alert rate */
+	BEE_CAUSE_UNNAMED = 9,	  /* tier portable: opened by handle, so there is no name to test */
 	BEE_CAUSE_COUNT = 16,	  /* room for later ones; the map is stored across versions */
 };
 
@@ -126,8 +134,16 @@ enum bee_cause {
 #define BEE_FLAG_DEMOTED	 (1ull << 19)
 #define BEE_FLAG_PATH_UNREADABLE (1ull << 20)
 #define BEE_FLAG_RESULT_UNKNOWN	 (1ull << 21)
+#define BEE_FLAG_PROCESS_PARTIAL (1ull << 32)
+#define BEE_FLAG_PATH_RELATIVE	 (1ull << 33)
+#define BEE_FLAG_EXE_AS_GIVEN	 (1ull << 34)
+#define BEE_FLAG_STATUS_UNKNOWN	 (1ull << 35)
 
-/* Who: the same in front of every record. */
+/*
+ * Who: the same in front of every record. With BEE_FLAG_PROCESS_PARTIAL the kernel's own
+ * record of the process was not read: start (but of a fork), exec_id, ppid (but of a fork)
+ * and mnt_ns are 0, euid and login_uid ~0.
+ */
 struct bee_header {
 	__u32 length;  /* of the whole record, tail included */
 	__u16 version; /* BEE_WIRE_VERSION */
@@ -151,7 +167,10 @@ struct bee_header {
 	char comm[16];
 };
 
-/* exec. Tail: walked path of the image, script path, argv, environment names. */
+/*
+ * exec. Tail: walked path of the image, script path, argv, environment names. With
+ * BEE_FLAG_EXE_AS_GIVEN there is no image, and the second is the name it was executed by.
+ */
 struct bee_exec {
 	struct bee_header header;
 	__u64 inode;
@@ -166,7 +185,8 @@ struct bee_exec {
 /* fork (header: the child) and exit. */
 struct bee_process {
 	struct bee_header header;
-	__u32 status; /* exit: wait status as of wait(2) */
+	__u32 status; /* exit: wait status as of wait(2); fork: nonzero if ppid made the
+			 child for its own parent (CLONE_PARENT) */
 	__u32 reserved;
 };
 

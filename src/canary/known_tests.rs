@@ -50,7 +50,7 @@ fn each_fact_of_a_header_is_compared() {
     let check = |change: &dyn Fn(&mut bee_header)| {
         let mut header = header;
         change(&mut header);
-        known.clone().check(&Record { header: &header, body: Body::Fork })
+        known.clone().check(&Record { header: &header, body: Body::Fork { sibling: false } })
     };
     assert_eq!(check(&|_| {}), Ok(()));
     let mut wrong = 0;

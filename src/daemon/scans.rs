@@ -33,6 +33,8 @@ pub struct Scans {
     last_scan: Option<Instant>,
     trees: VecDeque<Vec<u8>>,
     tree_running: Option<u32>,
+    /// Whether the kernel side learns from a scan at all.
+    teaching: bool,
 }
 
 impl Scans {
@@ -47,7 +49,14 @@ impl Scans {
             last_scan: None,
             trees: VecDeque::new(),
             tree_running: None,
+            teaching: true,
         }
+    }
+
+    /// The kernel side knows no identities: nothing is scanned. The scanner still opens the
+    /// configuration.
+    pub fn stop_teaching(&mut self) {
+        self.teaching = false;
     }
 
     /// Where answers come from.
@@ -98,6 +107,9 @@ impl Scans {
 
     /// Have this path taught again.
     pub fn tree(&mut self, path: Vec<u8>) {
+        if !self.teaching {
+            return;
+        }
         if self.trees.len() >= TREES {
             // Not at once: where so much is renamed the next scan would end the same way.
             // Names are checked until it is done.
@@ -110,6 +122,9 @@ impl Scans {
 
     /// A full scan soon.
     pub fn want(&mut self, now: Instant) {
+        if !self.teaching {
+            return;
+        }
         let earliest = self.last_scan.map_or(now, |last| last + APART);
         let when = (now + SETTLE).max(earliest);
         self.wanted = Some(self.wanted.map_or(when, |set| set.min(when)));
@@ -117,6 +132,9 @@ impl Scans {
 
     /// A full scan at once: the lists changed.
     pub fn start_over(&mut self) {
+        if !self.teaching {
+            return;
+        }
         self.trees.clear();
         self.tree_running = None;
         self.wanted = Some(Instant::now());

@@ -27,7 +27,7 @@ use crate::kernel::{Places, mounts};
 use crate::pipeline::{Canary, Pipeline};
 use crate::privilege;
 use crate::probe::loader::{self, Conditions, Maps, Sensor};
-use crate::probe::{FAMILIES, GENERATION, Tier};
+use crate::probe::{FAMILIES, GENERATION, Tier, Variant};
 use crate::ring::Ring;
 use crate::scanner::{self, Init};
 use crate::shared::{Counters, Settings, State};
@@ -155,6 +155,10 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     }
     daemon.drain();
     if daemon.config.sensors.file {
+        let by_name = |sensor: &Sensor| sensor.name == "file" && sensor.tier() == Some(Tier::Portable);
+        if daemon.sensors.iter().any(by_name) {
+            daemon.scans.stop_teaching();
+        }
         daemon.scans.start_over();
         daemon.scan(Instant::now());
     }
@@ -247,7 +251,7 @@ impl Daemon<'_> {
     fn prove_sensors(&mut self, mut conditions: Conditions<'_>) -> Result<()> {
         let exe = std::fs::read_link("/proc/self/exe")?;
         self.pipeline.canary_path = std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str()).to_vec();
-        let mut given_up: Vec<&'static str> = Vec::new();
+        let mut given_up: Vec<u16> = Vec::new();
         loop {
             let silent = self.silent_hooks(conditions.btf.is_some())?;
             if let Some((file, why)) = conditions.btf.zip(self.untrue(silent.is_empty())) {
@@ -265,10 +269,11 @@ impl Daemon<'_> {
                 break;
             }
             let names: Vec<&'static str> = silent.iter().map(|(name, _)| *name).collect();
-            given_up.extend(silent.iter().map(|(_, hook)| *hook));
-            for (name, hook) in silent {
+            given_up.extend(silent.iter().map(|(_, variant)| variant.id));
+            for (name, variant) in silent {
                 tracing::warn!(
-                    "the {name} sensor does not use {hook}: it attaches here, but reports nothing"
+                    "the {name} sensor does not use {}: it attaches here, but reports nothing",
+                    variant.hook
                 );
             }
             for name in names {
@@ -308,7 +313,7 @@ impl Daemon<'_> {
 
     /// One act of the canary; the hooks that did not report it, with their sensor. `compare`:
     /// its records with what is known of it, too.
-    fn silent_hooks(&mut self, compare: bool) -> Result<Vec<(&'static str, &'static str)>> {
+    fn silent_hooks(&mut self, compare: bool) -> Result<Vec<(&'static str, &'static Variant)>> {
         let child = Child::fork()?;
         let cgroups = cgroup_mount(&self.config);
         let known = compare.then(|| Known::of(child.pid(), cgroups.as_deref())).transpose()?;
@@ -322,7 +327,7 @@ impl Daemon<'_> {
             let silent: Vec<_> = self
                 .sensors
                 .iter()
-                .flat_map(|sensor| sensor.unproven(acted, heard).map(|hook| (sensor.name, hook)))
+                .flat_map(|sensor| sensor.unproven(acted, heard).map(|variant| (sensor.name, variant)))
                 .collect();
             if silent.is_empty() || Instant::now() > deadline {
                 break silent;

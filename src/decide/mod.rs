@@ -21,7 +21,7 @@ pub enum Verdict {
 pub struct FileFacts<'a> {
     /// What was done.
     pub action: Action,
-    /// The path seen, normalised.
+    /// The path seen, normalised; without a leading slash where its directory is not known.
     pub path: &'a [u8],
     /// The other path of a rename, link or symlink; empty: none.
     pub other: &'a [u8],
@@ -72,11 +72,17 @@ impl Decide {
         }
     }
 
-    /// Whether a name is watched for this kind of use.
+    /// Whether a name is watched for this kind of use; one whose directory is not known is where it
+    /// may be, and is ignored where it must be.
     pub fn watched(&self, path: &[u8], changes: bool) -> bool {
+        let end = below(path);
+        let matches = |list: &PatternSet| match end {
+            None => list.matches(path),
+            Some(end) => list.may_match(end),
+        };
         !path.is_empty()
-            && (self.watch.matches(path) || (changes && self.watch_write.matches(path)))
-            && !self.ignore.matches(path)
+            && (matches(&self.watch) || (changes && matches(&self.watch_write)))
+            && !self.ignore.matches(end.unwrap_or(path))
     }
 
     /// Whether an act on a file is an event, and by which of its names.
@@ -101,7 +107,11 @@ impl Decide {
 
     /// Whether a directory at `path` has watched names below it.
     fn leads(&self, path: &[u8]) -> bool {
-        !path.is_empty() && (self.watch.concerns_directory(path) || self.watch_write.concerns_directory(path))
+        let lists = [&self.watch, &self.watch_write];
+        match below(path) {
+            None => lists.iter().any(|list| list.concerns_directory(path)),
+            Some(end) => !end.is_empty() && lists.iter().any(|list| list.may_concern_directory(end)),
+        }
     }
 
     fn excluded(&self, facts: &FileFacts<'_>, by: Match) -> bool {
@@ -127,6 +137,19 @@ impl Decide {
     pub fn texts(patterns: &[Pattern]) -> Vec<String> {
         patterns.iter().map(|pattern| pattern.text().to_owned()).collect()
     }
+}
+
+/// Of a path whose directory is not known what lies surely below it: without the `..` in front.
+/// `None` of a whole one.
+fn below(path: &[u8]) -> Option<&[u8]> {
+    if path.starts_with(b"/") {
+        return None;
+    }
+    let mut end = path;
+    while let Some(rest) = end.strip_prefix(b"../") {
+        end = rest;
+    }
+    Some(if end == b".." { b"" } else { end })
 }
 
 /// One table for all file events: reading a secret and changing one are both

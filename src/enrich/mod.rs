@@ -45,6 +45,10 @@ pub struct Enrich {
 #[derive(Debug)]
 pub struct Actor {
     known: Known,
+    /// When it began, nanoseconds since boot; `None` where that is not known.
+    start: Option<u64>,
+    /// Its parent; 0 where it has none or that is not known.
+    ppid: u32,
     /// What could not be told.
     pub flags: Flags,
 }
@@ -133,7 +137,20 @@ impl Enrich {
         if self.is_foreign(header) {
             flags.insert(Flags::OTHER_MOUNT_NS);
         }
-        Actor { known, flags }
+        // The kernel's word where there is one; else what was seen.
+        let (start, ppid) = if is_partial(header) {
+            let (ticks, parent) = self.processes.origin(seen(header));
+            (ticks.map(|ticks| ticks * TICK), parent)
+        } else {
+            (Some(header.start), header.ppid)
+        };
+        Actor { known, start, ppid, flags }
+    }
+
+    /// The true path of the image, where that is sure: not one that was given, nor one of another
+    /// mount namespace, where it could be anything.
+    pub fn sure_path<'a>(&self, header: &bee_header, actor: &'a Actor) -> Option<&'a [u8]> {
+        actor.executable().filter(|_| !is_partial(header) && !self.is_foreign(header))
     }
 
     /// Whether paths of this process are those of another mount namespace. A
@@ -144,23 +161,27 @@ impl Enrich {
 
     /// Puts together what is told of the process of a record.
     pub fn process<'a>(&'a self, header: &'a bee_header, actor: &'a Actor) -> Process<'a> {
-        let start_ticks = header.start / TICK;
         let (unit, container_id) = self.cgroups.get(header.cgroup).unwrap_or((None, None));
-        let parent = self.processes.parent(header.ppid, start_ticks);
+        let start_ticks = actor.start.map(|start| start / TICK);
+        let parent = self.processes.parent(actor.ppid, start_ticks.unwrap_or(0));
         Process {
             pid: header.tgid,
             tid: header.tid,
-            entity_id: EntityId { boot: self.boot, pid: header.tgid, start_ticks },
-            start: self.clock.wall(header.start),
+            entity_id: start_ticks.map(|start_ticks| EntityId {
+                boot: self.boot,
+                pid: header.tgid,
+                start_ticks,
+            }),
+            start: actor.start.map_or(0, |start| self.clock.wall(start)),
             name: trim(comm(header)).into(),
             executable: actor.executable(),
             args: Args { bytes: actor.image().map_or(&[], |image| &image.args) },
             user: User { id: header.uid, name: self.users.name(header.uid) },
             gid: header.gid,
-            euid: header.euid,
+            euid: (!is_partial(header)).then_some(header.euid),
             login_uid: (header.login_uid != u32::MAX).then_some(header.login_uid),
             parent: Parent {
-                pid: header.ppid,
+                pid: actor.ppid,
                 name: parent.map_or(&[][..], |entry| entry.name()).into(),
                 executable: parent
                     .and_then(|entry| entry.image.as_deref())
@@ -177,13 +198,23 @@ impl Enrich {
 pub fn seen(header: &bee_header) -> Seen {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(comm(header));
+    let partial = is_partial(header);
     Seen {
         tgid: header.tgid,
-        start_ticks: header.start / TICK,
-        exec_id: header.exec_id,
+        time: header.time,
+        // Of a partial record only a fork's has one, and that is the time of the fork.
+        start_ticks: (!partial || header.start != 0).then_some(header.start / TICK),
+        about: partial,
+        parent: header.ppid,
+        exec_id: (!partial).then_some(header.exec_id),
         comm: bytes,
         leader: header.tid == header.tgid,
     }
+}
+
+/// Whether the kernel's own record of the process was not read.
+fn is_partial(header: &bee_header) -> bool {
+    Flags(header.flags).contains(Flags::PROCESS_PARTIAL)
 }
 
 fn comm(header: &bee_header) -> &[u8] {

@@ -28,21 +28,45 @@ pub struct Image {
 /// One process.
 #[derive(Debug)]
 pub struct Entry {
-    /// Start since boot in clock ticks of 10 ms; with the tgid the key.
-    pub start_ticks: u64,
+    /// Start since boot in clock ticks of 10 ms; with the tgid the key. `None`: its beginning was
+    /// not seen.
+    pub start_ticks: Option<u64>,
+    /// The start is a time taken near it, which may fall in the next tick.
+    about: bool,
+    /// Who made it; 0 where that is not known.
+    parent: u32,
     /// Its comm at the last record.
     pub comm: [u8; 16],
     /// `None`: unknown, because its exec was not seen.
     pub image: Option<Rc<Image>>,
     /// `self_exec_id` that goes with `image`; `None` until a record tells it.
     exec_id: Option<u64>,
-    ended: bool,
+    /// When its end was told, nanoseconds since boot.
+    ended: Option<u64>,
 }
 
 impl Entry {
     /// The name without its NULs.
     pub fn name(&self) -> &[u8] {
         trim(&self.comm)
+    }
+
+    /// Whether it began in this tick, as far as that is known.
+    fn began(&self, ticks: u64) -> bool {
+        self.start_ticks.is_some_and(|own| own == ticks || (self.about && own.abs_diff(ticks) == 1))
+    }
+
+    /// Whether a record is about this process.
+    fn is(&self, seen: Seen) -> bool {
+        match (self.start_ticks, seen.start_ticks) {
+            (Some(own), Some(start)) => {
+                own == start || ((self.about || seen.about) && own.abs_diff(start) == 1)
+            }
+            // Told by its number alone. The first thread has ended when the process has: one that
+            // acts later is another's, whose beginning was lost.
+            (_, None) => self.ended.is_none_or(|ended| seen.time <= ended || !seen.leader),
+            (None, Some(_)) => false,
+        }
     }
 }
 
@@ -56,10 +80,16 @@ pub fn trim(comm: &[u8]) -> &[u8] {
 pub struct Seen {
     /// Thread group id.
     pub tgid: u32,
-    /// Start in clock ticks.
-    pub start_ticks: u64,
-    /// `self_exec_id`.
-    pub exec_id: u64,
+    /// When the record was made, nanoseconds since boot.
+    pub time: u64,
+    /// Start in clock ticks; `None`: not told, it is the process that has this number now.
+    pub start_ticks: Option<u64>,
+    /// The start is a time taken near it.
+    pub about: bool,
+    /// Parent at that time; 0: not told.
+    pub parent: u32,
+    /// `self_exec_id`; `None`: not told.
+    pub exec_id: Option<u64>,
     /// comm of the thread.
     pub comm: [u8; 16],
     /// The thread is the first one, whose comm is the process's name.
@@ -115,9 +145,7 @@ impl Processes {
     /// Remembers a process found in /proc. A process whose events were seen
     /// first is known better already.
     pub fn prime(&mut self, found: &Found, flags: u64) {
-        if found.ended
-            || self.entries.get(&found.pid).is_some_and(|entry| entry.start_ticks == found.start_ticks)
-        {
+        if found.ended || self.entries.get(&found.pid).is_some_and(|entry| entry.began(found.start_ticks)) {
             return;
         }
         let mut comm = [0; 16];
@@ -132,11 +160,13 @@ impl Processes {
         self.put(
             found.pid,
             Entry {
-                start_ticks: found.start_ticks,
+                start_ticks: Some(found.start_ticks),
+                about: false,
+                parent: found.ppid,
                 comm,
                 image: Some(Rc::new(image)),
                 exec_id: None,
-                ended: false,
+                ended: None,
             },
         );
     }
@@ -153,34 +183,41 @@ impl Processes {
     }
 
     fn forget_one_ended(&mut self) {
-        while let Some((tgid, start_ticks)) = self.ended.pop_front() {
-            if self.entries.get(&tgid).is_some_and(|entry| entry.start_ticks == start_ticks && entry.ended) {
+        while let Some((tgid, time)) = self.ended.pop_front() {
+            if self.entries.get(&tgid).is_some_and(|entry| entry.ended == Some(time)) {
                 self.entries.remove(&tgid);
                 return;
             }
         }
     }
 
-    /// `child` was forked by `parent`: it runs what the parent runs.
-    pub fn forked(&mut self, child: Seen, parent: u32) {
-        let (image, exec_id) = match self.entries.get(&parent) {
-            Some(entry) => (entry.image.clone(), entry.exec_id.or(Some(child.exec_id))),
-            None => (None, Some(child.exec_id)),
+    /// `child` was forked by `maker`: it runs what that runs.
+    pub fn forked(&mut self, child: Seen, maker: u32) {
+        let (image, exec_id) = match self.entries.get(&maker) {
+            Some(entry) => (entry.image.clone(), entry.exec_id.or(child.exec_id)),
+            None => (None, child.exec_id),
         };
-        self.put(
-            child.tgid,
-            Entry { start_ticks: child.start_ticks, comm: child.comm, image, exec_id, ended: false },
-        );
+        let Seen { start_ticks, about, parent, comm, .. } = child;
+        self.put(child.tgid, Entry { start_ticks, about, parent, comm, image, exec_id, ended: None });
     }
 
     /// The process runs `image` now.
     pub fn executed(&mut self, seen: Seen, image: Image) {
+        let known = self.entries.get(&seen.tgid).filter(|entry| entry.is(seen));
+        let (start_ticks, about, parent) = match known {
+            Some(entry) => {
+                (entry.start_ticks, entry.about, if seen.parent == 0 { entry.parent } else { seen.parent })
+            }
+            None => (seen.start_ticks, seen.about, seen.parent),
+        };
         let entry = Entry {
-            start_ticks: seen.start_ticks,
+            start_ticks,
+            about,
+            parent,
             comm: seen.comm,
             image: Some(Rc::new(image)),
-            exec_id: Some(seen.exec_id),
-            ended: false,
+            exec_id: seen.exec_id,
+            ended: None,
         };
         self.put(seen.tgid, entry);
     }
@@ -188,33 +225,52 @@ impl Processes {
     /// The process ended. False when it had ended before: two threads that end
     /// in the same instant may each report it.
     pub fn exited(&mut self, seen: Seen) -> bool {
-        let Some(entry) = self.entries.get_mut(&seen.tgid) else { return true };
-        if entry.start_ticks != seen.start_ticks {
+        let Some(entry) = self.entries.get_mut(&seen.tgid).filter(|entry| entry.is(seen)) else {
             return true;
-        }
-        if entry.ended {
+        };
+        if entry.ended.is_some() {
             return false;
         }
-        entry.ended = true;
-        self.ended.push_back((seen.tgid, seen.start_ticks));
+        entry.ended = Some(seen.time);
+        self.ended.push_back((seen.tgid, seen.time));
         while self.ended.len() > ENDED_KEPT {
             self.forget_one_ended();
         }
         true
     }
 
+    /// When the process of a record began (ticks) and who its parent is, as the table knows it:
+    /// 0 where that is not known, or has ended and another took its place.
+    pub fn origin(&self, seen: Seen) -> (Option<u64>, u32) {
+        let Some(entry) = self.entries.get(&seen.tgid).filter(|entry| entry.is(seen)) else {
+            return (seen.start_ticks, 0);
+        };
+        let own = entry.start_ticks.unwrap_or(u64::MAX);
+        let there = |parent: &Entry| {
+            parent.ended.is_none_or(|ended| seen.time <= ended)
+                && parent.start_ticks.is_some_and(|start| start <= own)
+        };
+        let parent = self.entries.get(&entry.parent).filter(|parent| there(parent));
+        (entry.start_ticks, parent.map_or(0, |_| entry.parent))
+    }
+
+    /// The parent of the process `tgid`, as it was told last; 0 where it is not known.
+    pub fn parent_of(&self, tgid: u32) -> u32 {
+        self.entries.get(&tgid).map_or(0, |entry| entry.parent)
+    }
+
     /// What is known of the process of a record; remembers its present comm.
     pub fn know(&mut self, seen: Seen) -> Known {
-        let Some(entry) = self.entries.get_mut(&seen.tgid) else { return Known::Unknown };
-        if entry.start_ticks != seen.start_ticks {
+        let Some(entry) = self.entries.get_mut(&seen.tgid).filter(|entry| entry.is(seen)) else {
             return Known::Unknown;
-        }
+        };
         if seen.leader {
             entry.comm = seen.comm;
         }
-        // Found in /proc: the first record says which exec that was.
-        let exec_id = *entry.exec_id.get_or_insert(seen.exec_id);
-        if exec_id != seen.exec_id {
+        if let Some(exec_id) = seen.exec_id
+            // Found in /proc: the first record says which exec that was.
+            && *entry.exec_id.get_or_insert(exec_id) != exec_id
+        {
             return Known::ExecMissed;
         }
         entry.image.clone().map_or(Known::Unknown, Known::Image)
@@ -223,6 +279,6 @@ impl Processes {
     /// The process `tgid` as it is now, for the parent's name. `None` where it
     /// began after `before` (ticks): the number was given to another since.
     pub fn parent(&self, tgid: u32, before: u64) -> Option<&Entry> {
-        self.entries.get(&tgid).filter(|entry| entry.start_ticks <= before)
+        self.entries.get(&tgid).filter(|entry| entry.start_ticks.is_some_and(|start| start <= before))
     }
 }

@@ -52,7 +52,7 @@ flags! {
     BY_IDENTITY = 16, "by_identity";
     /// A string was not valid UTF-8; the bytes are shown as \xNN.
     NON_UTF8 = 17, "non_utf8";
-    /// Arguments were read after the call and another thread could have changed them.
+    /// Arguments were read after the call and another thread, or a tracer, could have changed them.
     ARGS_RACY = 18, "args_racy";
     /// The process was over its alert rate, so this came through the bulk ring.
     DEMOTED = 19, "demoted";
@@ -60,6 +60,14 @@ flags! {
     PATH_UNREADABLE = 20, "path_unreadable";
     /// How the act ended was not seen; it may have been refused.
     RESULT_UNKNOWN = 21, "result_unknown";
+    /// The kernel's own record of the process was not read: effective user, login user and mount namespace are not known, the parent is the one it was made by, for as long as that is there.
+    PROCESS_PARTIAL = 32, "process_partial";
+    /// A name is relative to a directory that is not known; it was matched by what it says.
+    PATH_RELATIVE = 33, "path_relative";
+    /// `process.executable` is the name the program was executed by, for a script the script's; not a true path.
+    EXE_AS_GIVEN = 34, "exe_as_given";
+    /// With which status or by which signal the process ended was not seen.
+    STATUS_UNKNOWN = 35, "status_unknown";
 }
 
 impl Flags {

@@ -122,12 +122,14 @@ pub struct Process<'a> {
     /// `process.thread.id`.
     pub tid: u32,
     /// `process.entity_id`: the same for the whole life of the process, never again on this machine.
-    pub entity_id: EntityId,
-    /// `process.start`, nanoseconds since 1970.
+    /// `None` where its start is not known.
+    pub entity_id: Option<EntityId>,
+    /// `process.start`, nanoseconds since 1970; 0 where it is not known.
     pub start: u64,
     /// `process.name`: the kernel's comm, which a process can change; never used for a decision.
     pub name: Text<'a>,
-    /// `process.executable`: the true path of the running image.
+    /// `process.executable`: the true path of the running image; with the flag `exe_as_given` the name
+    /// it was executed by.
     pub executable: Option<&'a [u8]>,
     /// `process.args`.
     pub args: Args<'a>,
@@ -135,9 +137,9 @@ pub struct Process<'a> {
     pub user: User<'a>,
     /// `process.group.id` (real gid).
     pub gid: u32,
-    /// `process.user.effective.id`.
-    pub euid: u32,
-    /// `bee.login_uid`; `None` where nobody logged in.
+    /// `process.user.effective.id`; `None` where it is not known.
+    pub euid: Option<u32>,
+    /// `bee.login_uid`; `None` where nobody logged in, or that is not known.
     pub login_uid: Option<u32>,
     /// `process.parent`.
     pub parent: Parent<'a>,

@@ -111,8 +111,12 @@ pub fn find(places: &Places) -> std::io::Result<Option<PathBuf>> {
 pub fn format(places: &Places, category: &str, event: &str) -> Result<Format, FormatError> {
     let tracefs = find(places)
         .map_err(|error| FormatError::Unreadable(places.proc.join("self/mountinfo"), plain(&error)))?;
-    let path =
-        tracefs.ok_or(FormatError::NoTracefs)?.join("events").join(category).join(event).join("format");
+    format_in(&tracefs.ok_or(FormatError::NoTracefs)?, category, event)
+}
+
+/// The same from a tracefs at this place.
+pub fn format_in(tracefs: &Path, category: &str, event: &str) -> Result<Format, FormatError> {
+    let path = tracefs.join("events").join(category).join(event).join("format");
     match read_bounded(&path, FORMAT_LIMIT) {
         Ok(text) => parse(&text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(FormatError::NoEvent(path)),

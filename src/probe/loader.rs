@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapHandle, Object, OpenObject, PrintLevel};
 
-use super::{FAMILIES, Mechanism, Point, Tier, Variant, ability, skipped::skipped};
+use super::{FAMILIES, Mechanism, Point, Tier, Variant, ability, skipped::skipped, trace_event};
 use crate::canary::Acted;
 use crate::config::Limits;
 use crate::error::{Error, Result};
@@ -113,8 +113,8 @@ pub struct Conditions<'a> {
     pub btf: Option<&'a Path>,
     /// No better tier than this.
     pub forced: Option<Tier>,
-    /// Hooks that attached and then did not report what was done (`bee.hook`).
-    pub silent: &'a [&'static str],
+    /// Hooks that attached and then did not report what was done (`enum bee_hook`).
+    pub silent: &'a [u16],
 }
 
 impl<'a> Conditions<'a> {
@@ -129,14 +129,14 @@ impl<'a> Conditions<'a> {
     }
 
     /// Why it is of no use to try it.
-    fn excludes(&self, variant: &Variant) -> Option<&'static str> {
+    fn excludes(&self, variant: &Variant) -> Option<String> {
         if self.forbids(variant) {
             return None;
         }
-        if self.silent.contains(&variant.hook) {
-            return Some(SILENT);
+        if variant.id != 0 && self.silent.contains(&variant.id) {
+            return Some(SILENT.to_owned());
         }
-        ability::missing(variant.hook)
+        ability::missing(variant.hook).map(str::to_owned).or_else(|| trace_event::missing(variant))
     }
 }
 
@@ -162,12 +162,12 @@ impl Sensor {
     }
 
     /// Hooks that must have reported the canary and are not among those that did.
-    pub fn unproven(&self, acted: Acted, heard: &[u16]) -> impl Iterator<Item = &'static str> {
+    pub fn unproven(&self, acted: Acted, heard: &[u16]) -> impl Iterator<Item = &'static Variant> {
         let silent = self
             .attached
             .iter()
             .filter(move |(point, variant)| acted.shows(point.proof) && !heard.contains(&variant.id));
-        silent.map(|(_, variant)| variant.hook)
+        silent.map(|(_, variant)| *variant)
     }
 
     fn refuse(&mut self, point: &Point, variant: &Variant, reason: String) {
@@ -201,7 +201,7 @@ pub fn start(name: &str, conditions: &Conditions<'_>) -> Option<Sensor> {
     };
     for (point, variant) in family.variants() {
         if let Some(why) = conditions.excludes(variant) {
-            sensor.refuse(point, variant, why.to_owned());
+            sensor.refuse(point, variant, why);
         }
     }
     let mut failures: Vec<String> = Vec::new();
@@ -312,7 +312,9 @@ fn attach(
         let result = load(mechanism, conditions, &chosen, &mut |object| {
             loaded = begun.elapsed();
             for one in &chosen {
-                match program(object, one.variant.program).and_then(attach_one) {
+                match program(object, one.variant.program)
+                    .and_then(|program| attach_one(&program, one.variant))
+                {
                     Ok((link, program)) => {
                         links.push(link);
                         programs.push(program);
@@ -363,9 +365,12 @@ fn named(said: &str, chosen: &[Chosen]) -> Option<Chosen> {
     chosen.iter().find(|one| one.variant.program == name).copied()
 }
 
-fn attach_one(program: libbpf_rs::ProgramMut<'_>) -> Result<(Link, OwnedFd)> {
-    // With the cause, which the short form leaves out.
-    let link = program.attach().map_err(|error| Error::failure(format!("{error:#}")))?;
+fn attach_one(program: &libbpf_rs::ProgramMut<'_>, variant: &Variant) -> Result<(Link, OwnedFd)> {
+    let link = match trace_event::attach(program, variant.hook) {
+        Some(attached) => attached?,
+        // With the cause, which the short form leaves out.
+        None => program.attach().map_err(|error| Error::failure(format!("{error:#}")))?,
+    };
     Ok((link, program.as_fd().try_clone_to_owned()?))
 }
 
@@ -405,8 +410,10 @@ fn load(
         conditions.btf,
         &mut |object| {
             conditions.maps.share(object)?;
-            // Only programs of trampolines are preempted while another of the object runs.
-            let preempted = chosen.iter().any(|one| one.variant.tier == Tier::Full);
+            trace_event::tell(object, chosen.iter().map(|one| one.variant))?;
+            // Programs of trampolines are preempted while another of the object runs; those of
+            // tier portable have two that build a record.
+            let preempted = chosen.iter().any(|one| matches!(one.variant.tier, Tier::Full | Tier::Portable));
             for mut map in object.maps_mut().filter(|map| map.name() == SCRATCH) {
                 map.set_max_entries(if preempted { mechanism.slots } else { 1 })?;
             }

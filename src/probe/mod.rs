@@ -5,15 +5,19 @@
 //! first variant that loads, attaches and delivers.
 
 mod ability;
+mod blind;
 pub mod loader;
 mod skipped;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod trace_event;
 
 use crate::canary::Proof;
 
-pub use tables::{BLIND, FAMILIES};
+pub use blind::BLIND;
+pub use tables::FAMILIES;
+pub use trace_event::{Field, Shape};
 
 /// This build's objects; a later one that replaces a running daemon takes the next.
 pub const GENERATION: u32 = 1;
@@ -62,6 +66,8 @@ pub struct Variant {
     pub id: u16,
     /// What it counts as.
     pub tier: Tier,
+    /// Fields of its tracepoint's record that it reads; empty where it gets structures.
+    pub fields: &'static [Field],
 }
 
 /// One thing to observe, with the ways to do it, best first.

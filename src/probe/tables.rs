@@ -1,4 +1,4 @@
-//! The tables: every sensor with its mechanisms, and what each tier cannot see.
+//! The tables: every sensor with its mechanisms.
 
 use std::mem::MaybeUninit;
 use std::path::Path;
@@ -6,13 +6,40 @@ use std::path::Path;
 use libbpf_rs::OpenObject;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 
-use super::{Family, Mechanism, Point, Tier, Variant, loader};
+use super::{Family, Field, Mechanism, Point, Shape, Tier, Variant, loader};
 use crate::canary::Proof;
 use crate::error::Result;
 use crate::skel;
 
 const fn variant(program: &'static str, hook: &'static str, id: u16, tier: Tier) -> Variant {
-    Variant { program, hook, id, tier }
+    Variant { program, hook, id, tier, fields: &[] }
+}
+
+/// A hook of tier `portable`: a classic tracepoint and the fields that are read of its record.
+const fn portable(program: &'static str, hook: &'static str, id: u16, fields: &'static [Field]) -> Variant {
+    Variant { program, hook, id, tier: Tier::Portable, fields }
+}
+
+/// A field of a tracepoint, and where process_portable keeps its place.
+macro_rules! field {
+    ($name:literal, $shape:expr, $at:ident) => {
+        Field {
+            name: $name,
+            shape: $shape,
+            at: std::mem::offset_of!(skel::process_portable::types::bee_fields, $at),
+        }
+    };
+}
+
+/// A cgroup's own fields.
+macro_rules! cgroup_fields {
+    ($root:ident, $id:ident, $path:ident) => {
+        &[
+            field!("root", Shape::Number(4), $root),
+            field!("id", Shape::Number(8), $id),
+            field!("path", Shape::Text, $path),
+        ]
+    };
 }
 
 /// The hooks of an act at `security_$act`, in tiers `full` and `kprobe`.
@@ -229,61 +256,104 @@ const FILE: Mechanism = Mechanism {
     load: |btf, prepare, loaded| load::<skel::file::FileSkelBuilder>(btf, prepare, loaded),
 };
 
+const PROCESS_PORTABLE: Mechanism = Mechanism {
+    object: "process_portable",
+    slots: 2,
+    points: &[
+        required(
+            "exec",
+            Proof::Always,
+            &[variant("raw_tp__sched_process_exec", "raw_tp/sched_process_exec", 97, Tier::Portable)],
+        ),
+        Point {
+            // After the one above. Without it the name comes from the program's own stack.
+            name: "names of executed programs",
+            required: false,
+            proof: Proof::None,
+            graded: true,
+            variants: &[portable(
+                "tp__sched_process_exec",
+                "tp/sched/sched_process_exec",
+                0,
+                &[field!("filename", Shape::Text, exec_filename)],
+            )],
+        },
+        required(
+            "arguments of executed programs",
+            Proof::None,
+            &[variant("raw_tp__sys_exit", "raw_tp/sys_exit", 0, Tier::Portable)],
+        ),
+        Point {
+            name: "fork",
+            required: false,
+            proof: Proof::Always,
+            graded: true,
+            variants: &[portable(
+                "tp__task_newtask",
+                "tp/task/task_newtask",
+                98,
+                &[
+                    field!("pid", Shape::Number(4), task_pid),
+                    field!("clone_flags", Shape::Number(8), task_clone_flags),
+                ],
+            )],
+        },
+        Point {
+            name: "exit",
+            required: false,
+            proof: Proof::Always,
+            graded: true,
+            variants: &[
+                variant("raw_tp__sched_process_exit__dead", "raw_tp/sched_process_exit", 99, Tier::Portable),
+                variant("raw_tp__sched_process_exit__first", "raw_tp/sched_process_exit", 99, Tier::Portable),
+            ],
+        },
+        Point {
+            name: "cgroup names",
+            required: false,
+            proof: Proof::None,
+            graded: false,
+            variants: &[portable(
+                "tp__cgroup_mkdir",
+                "tp/cgroup/cgroup_mkdir",
+                100,
+                cgroup_fields!(mkdir_root, mkdir_id, mkdir_path),
+            )],
+        },
+        Point {
+            name: "cgroup removal",
+            required: false,
+            proof: Proof::None,
+            graded: false,
+            variants: &[portable(
+                "tp__cgroup_rmdir",
+                "tp/cgroup/cgroup_rmdir",
+                101,
+                cgroup_fields!(rmdir_root, rmdir_id, rmdir_path),
+            )],
+        },
+    ],
+    load: |btf, prepare, loaded| {
+        load::<skel::process_portable::ProcessPortableSkelBuilder>(btf, prepare, loaded)
+    },
+};
+
+const FILE_PORTABLE: Mechanism = Mechanism {
+    object: "file_portable",
+    slots: 1,
+    points: &[required(
+        "opens and changes of names",
+        Proof::Always,
+        &[variant("raw_tp__sys_exit", "raw_tp/sys_exit", 96, Tier::Portable)],
+    )],
+    load: |btf, prepare, loaded| load::<skel::file_portable::FilePortableSkelBuilder>(btf, prepare, loaded),
+};
+
 /// Every sensor there is.
 pub const FAMILIES: &[Family] = &[
-    Family { name: "process", mechanisms: &[PROCESS] },
-    Family { name: "file", mechanisms: &[FILE_FULL, FILE_KPROBE, FILE] },
+    Family { name: "process", mechanisms: &[PROCESS, PROCESS_PORTABLE] },
+    Family { name: "file", mechanisms: &[FILE_FULL, FILE_KPROBE, FILE, FILE_PORTABLE] },
 ];
-
-/// What a sensor cannot see or do at a tier: shown by `bee-trace check`, and in
-/// docs/blind-spots.md.
-pub const BLIND: &[(&str, Tier, &str)] = &[
-    ("process", Tier::Full, REFUSED_EXEC),
-    ("process", Tier::Kprobe, REFUSED_EXEC),
-    ("process", Tier::Tracepoint, REFUSED_EXEC),
-    ("process", Tier::Full, NO_DENIAL),
-    ("process", Tier::Kprobe, NO_DENIAL),
-    ("process", Tier::Tracepoint, NO_DENIAL),
-    ("file", Tier::Full, REFUSED_WALK),
-    ("file", Tier::Full, RECEIVED),
-    ("file", Tier::Full, NO_DENIAL),
-    ("file", Tier::Kprobe, REFUSED_WALK),
-    (
-        "file",
-        Tier::Kprobe,
-        "an open that a security module (AppArmor, SELinux) refuses is reported as refused, and before that as if it had succeeded",
-    ),
-    (
-        "file",
-        Tier::Kprobe,
-        "refused opens made through io_uring are counted, not reported; others are matched by the name the caller gave: a symbolic link on the way is not resolved",
-    ),
-    (
-        "file",
-        Tier::Kprobe,
-        "refused opens are not seen while more opens than the kernel keeps return probes for (10, or twice the processors) wait in an open at the same time",
-    ),
-    ("file", Tier::Kprobe, RECEIVED),
-    ("file", Tier::Kprobe, NO_DENIAL),
-    ("file", Tier::Tracepoint, "opens made through io_uring are not reported"),
-    (
-        "file",
-        Tier::Tracepoint,
-        "an open is lost when another thread of the same process replaces the new descriptor before the call returns",
-    ),
-    (
-        "file",
-        Tier::Tracepoint,
-        "refused opens, and changes of names, are matched by the name the caller gave: a symbolic link on the way is not resolved",
-    ),
-    ("file", Tier::Tracepoint, RECEIVED),
-    ("file", Tier::Tracepoint, NO_DENIAL),
-];
-
-const NO_DENIAL: &str = "nothing can be denied";
-const REFUSED_EXEC: &str = "an exec that is refused is not reported";
-const REFUSED_WALK: &str = "a change of a name that is refused on the way to its directory is not reported";
-const RECEIVED: &str = "a descriptor received from another process is not an open and not reported";
 
 /// Opens, prepares and loads one skeleton; generic because each skeleton has
 /// types of its own. Nothing but the object's memory dies with it: links and map

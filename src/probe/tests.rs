@@ -40,6 +40,8 @@ fn opened(mechanism: &Mechanism) -> Opened {
     match mechanism.object {
         "process" => open::<skel::process::ProcessSkelBuilder>(),
         "file" => open::<skel::file::FileSkelBuilder>(),
+        "process_portable" => open::<skel::process_portable::ProcessPortableSkelBuilder>(),
+        "file_portable" => open::<skel::file_portable::FilePortableSkelBuilder>(),
         "file_security" => open::<skel::file_security::FileSecuritySkelBuilder>(),
         other => panic!("no object for {other}"),
     }
@@ -85,16 +87,70 @@ fn a_program_hangs_on_the_hook_its_row_names() {
 
 #[test]
 fn a_hooks_number_says_which_hook_it_was() {
-    let mut hooks: BTreeMap<u16, &str> = BTreeMap::new();
+    // One hook can be of two tiers, by what is done there.
+    let mut hooks: BTreeMap<u16, (&str, Tier)> = BTreeMap::new();
     for (_, variant) in variants().filter(|row| row.1.id != 0) {
-        let before = hooks.insert(variant.id, variant.hook);
-        assert!(before.is_none_or(|before| before == variant.hook), "{} twice: {}", variant.id, variant.hook);
+        let here = (variant.hook, variant.tier);
+        let before = hooks.insert(variant.id, here);
+        assert!(before.is_none_or(|before| before == here), "{} twice: {}", variant.id, variant.hook);
         assert_eq!(hook(variant.id), (variant.hook, variant.tier.name()));
     }
-    let different: BTreeSet<&&str> = hooks.values().collect();
+    let different: BTreeSet<&(&str, Tier)> = hooks.values().collect();
     assert_eq!(different.len(), hooks.len(), "one hook with two numbers");
     assert_eq!(hook(0), ("unknown", "unknown"));
     assert_eq!(hook(u16::MAX), ("unknown", "unknown"));
+}
+
+macro_rules! object {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".bpf.o"))
+    };
+}
+
+/// One relocation in an object, and libbpf wants the kernel's types for all of it.
+#[test]
+fn objects_of_the_portable_tier_need_no_type_of_the_kernel() {
+    let objects: [(&str, &[u8], bool); 5] = [
+        ("base", object!("base"), false),
+        ("process_portable", object!("process_portable"), false),
+        ("file_portable", object!("file_portable"), false),
+        // That the count is right is shown by those that have some.
+        ("process", object!("process"), true),
+        ("file", object!("file"), true),
+    ];
+    for (name, object, some) in objects {
+        assert_eq!(core_relocations(object) > 0, some, "{name}: {}", core_relocations(object));
+    }
+    let portable = mechanisms().filter(|mechanism| {
+        mechanism.points.iter().flat_map(|point| point.variants).any(|variant| variant.tier == Tier::Portable)
+    });
+    let names: Vec<&str> = portable.map(|mechanism| mechanism.object).collect();
+    assert_eq!(names, ["process_portable", "file_portable"], "each is in the list above");
+    for family in FAMILIES {
+        let last = family.mechanisms.last().unwrap();
+        assert!(last.object.ends_with("_portable"), "{}: what needs least is tried last", family.name);
+    }
+}
+
+/// Bytes of CO-RE records in the section `.BTF.ext` of an object (64-bit ELF, little endian;
+/// Documentation/bpf/btf.rst, struct btf_ext_header).
+fn core_relocations(object: &[u8]) -> u32 {
+    let number = |at: usize, bytes: usize| {
+        object[at..at + bytes].iter().rev().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte))
+    };
+    assert_eq!(&object[..6], b"\x7fELF\x02\x01");
+    let (table, size, count, names) = (number(0x28, 8), number(0x3a, 2), number(0x3c, 2), number(0x3e, 2));
+    let section = |index: usize| table + index * size;
+    let names = number(section(names) + 0x18, 8);
+    let ext = (0..count).map(section).find(|at| {
+        let name = &object[names + number(*at, 4)..];
+        name.starts_with(b".BTF.ext\0")
+    });
+    let Some(at) = ext else { return 0 };
+    let ext = number(at + 0x18, 8);
+    assert_eq!(number(ext, 2), 0xeb9f, "magic");
+    let header = number(ext + 4, 4);
+    if header < 32 { 0 } else { u32::try_from(number(ext + 28, 4)).unwrap() }
 }
 
 #[test]

@@ -143,14 +143,15 @@ impl Line<'_> {
     fn process(&mut self, process: &Process, body: &Body) {
         self.open("\"process\":", b'{');
         self.number("\"pid\":", process.pid.into());
-        let id = process.entity_id;
-        self.raw("\"entity_id\":\"");
-        text::push_hex8(self.out, id.boot);
-        self.out.push(b'-');
-        text::push_u64(self.out, id.pid.into());
-        self.out.push(b'-');
-        text::push_u64(self.out, id.start_ticks);
-        self.raw("\",");
+        if let Some(id) = process.entity_id {
+            self.raw("\"entity_id\":\"");
+            text::push_hex8(self.out, id.boot);
+            self.out.push(b'-');
+            text::push_u64(self.out, id.pid.into());
+            self.out.push(b'-');
+            text::push_u64(self.out, id.start_ticks);
+            self.raw("\",");
+        }
         if !process.name.is_empty() {
             self.bytes("\"name\":", &process.name);
         }
@@ -170,9 +171,11 @@ impl Line<'_> {
         if let Some(name) = process.user.name {
             self.text("\"name\":", name);
         }
-        self.open("\"effective\":", b'{');
-        self.keyword("\"id\":", process.euid.into());
-        self.close(b'}');
+        if let Some(euid) = process.euid {
+            self.open("\"effective\":", b'{');
+            self.keyword("\"id\":", euid.into());
+            self.close(b'}');
+        }
         self.close(b'}');
         self.open("\"group\":", b'{');
         self.keyword("\"id\":", process.gid.into());

@@ -100,9 +100,9 @@ impl View {
             Some(name) => push_quoted(out, name.as_bytes()),
             None => push_u64(out, process.user.id.into()),
         }
-        if process.euid != process.user.id {
+        if let Some(euid) = process.euid.filter(|euid| *euid != process.user.id) {
             out.extend_from_slice(b"\xe2\x86\x92"); // →
-            push_u64(out, process.euid.into());
+            push_u64(out, euid.into());
         }
         if let Some(executable) = process.executable.filter(|path| !is_usual(path, &process.name)) {
             out.push(b' ');

@@ -1,7 +1,7 @@
 //! The pattern language: what a watch list may say, and exactly what it means.
 
 use super::glob::Component;
-use super::rules;
+use super::rules::{self, RuleKind};
 
 /// A pattern may be this long, in bytes.
 pub const MAX_LENGTH: usize = 1024;
@@ -106,6 +106,40 @@ impl Pattern {
             }
         }
         rest == Some(b"")
+    }
+
+    /// Whether a file of which only the end of the path is known (`end`: relative, normalised,
+    /// without a leading `..`) may be watched by this pattern: whether it is if it lies in the
+    /// right directory. What the kernel side tests must be in `end`; `*` alone is no ground.
+    pub fn may_match(&self, end: &[u8]) -> bool {
+        let (directory, name) = split_last(end);
+        let tested = || match rules::target(self) {
+            Some((RuleKind::Parent, parent)) => {
+                directory.is_some_and(|path| split_last(path).1.starts_with(parent))
+            }
+            Some((RuleKind::Directory, above)) => directory
+                .is_some_and(|path| path.split(|byte| *byte == b'/').any(|name| name.starts_with(above))),
+            _ => true,
+        };
+        !name.is_empty()
+            && self.last.matches(name)
+            && directory.map_or(self.anywhere(), |path| self.advance(self.anywhere(), path)) & self.end() != 0
+            && tested()
+    }
+
+    /// The same of a directory and [`Self::concerns_directory`]: whether its name is one the
+    /// pattern gives a directory.
+    pub fn may_concern_directory(&self, end: &[u8]) -> bool {
+        let (above, name) = split_last(end);
+        let live = above.map_or(self.anywhere(), |path| self.advance(self.anywhere(), path));
+        self.directories.iter().enumerate().any(|(position, component)| {
+            live & 1 << position != 0 && matches!(component, Component::Literal(fixed) if **fixed == *name)
+        })
+    }
+
+    /// Every position: what is possible behind a directory that is not known.
+    fn anywhere(&self) -> u64 {
+        (self.end() << 1) - 1
     }
 
     /// The position behind all directories.

@@ -46,6 +46,10 @@ impl PatternSet {
 
     /// The index of the first pattern, in the order given, that matches `path`.
     pub fn first_match(&self, path: &[u8]) -> Option<usize> {
+        self.first(path, |pattern| pattern.matches(path))
+    }
+
+    fn first(&self, path: &[u8], fits: impl Fn(&Pattern) -> bool) -> Option<usize> {
         let (directory, name) = split_last(path);
         let (first, last) = (name.first()?, name.last()?);
         let (_, parent) = split_last(directory.unwrap_or_default());
@@ -59,7 +63,7 @@ impl PatternSet {
         let mut best = None;
         for list in lists.into_iter().flatten() {
             let limit = best.unwrap_or(usize::MAX);
-            let fits = |index: &&usize| self.patterns[**index].matches(path);
+            let fits = |index: &&usize| fits(&self.patterns[**index]);
             best = list.iter().take_while(|index| **index < limit).find(fits).copied().or(best);
         }
         best
@@ -68,6 +72,17 @@ impl PatternSet {
     /// Whether any pattern matches `path`.
     pub fn matches(&self, path: &[u8]) -> bool {
         self.first_match(path).is_some()
+    }
+
+    /// Whether any pattern may match a file of which only the end of the path is known; see
+    /// [`Pattern::may_match`].
+    pub fn may_match(&self, end: &[u8]) -> bool {
+        self.first(end, |pattern| pattern.may_match(end)).is_some()
+    }
+
+    /// As [`Self::concerns_directory`], of the end of a path.
+    pub fn may_concern_directory(&self, end: &[u8]) -> bool {
+        self.patterns.iter().any(|pattern| pattern.may_concern_directory(end))
     }
 
     /// Whether a directory that comes into being at `path` by rename or mount

@@ -52,7 +52,7 @@ fn an_exec_comes_out_as_it_went_in() {
 #[test]
 fn processes_and_cgroups_come_out_as_they_went_in() {
     let header = Header::default();
-    assert!(matches!(decode(&header.fork()).unwrap().body, Body::Fork));
+    assert!(matches!(decode(&header.fork()).unwrap().body, Body::Fork { sibling: false }));
     assert!(matches!(decode(&header.exit(0x8b)).unwrap().body, Body::Exit(0x8b)));
     for removed in [0, 1] {
         let bytes = header.cgroup(99, removed, b"/user.slice\0");
@@ -217,7 +217,7 @@ fn no_single_changed_byte_panics_and_what_is_read_lies_inside() {
                     Body::Exec(exec) => vec![exec.image.0, exec.script, exec.args, exec.env],
                     Body::File(file) => vec![file.name, file.walk.0, file.name_2, file.walk_2.0],
                     Body::Cgroup { path, .. } => vec![path],
-                    Body::Fork | Body::Exit(_) => vec![],
+                    Body::Fork { .. } | Body::Exit(_) => vec![],
                 };
                 for string in strings {
                     let range = string.as_ptr_range();

@@ -29,7 +29,7 @@ fn a_process_that_was_there_before_is_known_from_its_first_record_on() {
         Header { tgid: pid, ppid: std::process::id(), start: ticks * 10_000_000, ..Header::default() };
     let record = header.fork();
     let record = decode(&record).unwrap();
-    assert!(matches!(record.body, Body::Fork));
+    assert!(matches!(record.body, Body::Fork { sibling: false }));
     let actor = enrich.actor(record.header);
     assert_eq!(actor.flags.0, 0);
     let process = enrich.process(record.header, &actor);
@@ -65,7 +65,7 @@ fn the_mount_namespace_is_compared_where_there_is_one() {
 fn a_start_is_counted_in_ticks() {
     let record = Header { start: 40_019_999_999, comm: b"all sixteen used", ..Header::default() }.fork();
     let who = seen(decode(&record).unwrap().header);
-    assert_eq!((who.tgid, who.start_ticks, who.exec_id), (4000, 4001, 3));
+    assert_eq!((who.tgid, who.start_ticks, who.exec_id), (4000, Some(4001), Some(3)));
     assert_eq!(&who.comm, b"all sixteen used");
 }
 

@@ -7,7 +7,16 @@ use bee_trace::enrich::proc_scan::Found;
 use bee_trace::enrich::process::{Image, Known, Processes, Seen, trim};
 
 fn seen(tgid: u32, start_ticks: u64, exec_id: u64) -> Seen {
-    Seen { tgid, start_ticks, exec_id, comm: *b"name\0\0\0\0\0\0\0\0\0\0\0\0", leader: true }
+    Seen {
+        tgid,
+        time: start_ticks * 10_000_000,
+        start_ticks: Some(start_ticks),
+        about: false,
+        parent: 0,
+        exec_id: Some(exec_id),
+        comm: *b"name\0\0\0\0\0\0\0\0\0\0\0\0",
+        leader: true,
+    }
 }
 
 fn image(path: &str) -> Image {

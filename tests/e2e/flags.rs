@@ -6,7 +6,7 @@ use crate::harness::{Abi, Daemon, Fixture, bee_traced};
 fn root_a_forced_tier_is_the_tier_of_every_event_or_refused_with_a_reason() {
     let fixture = Fixture::new();
     let path = fixture.secret(1);
-    for tier in ["full", "kprobe", "tracepoint"] {
+    for tier in ["full", "kprobe", "tracepoint", "portable"] {
         let probe = bee_traced()
             .arg("--config")
             .arg(fixture.config())

@@ -1,6 +1,6 @@
 //! However the file is named, the event has its true path.
 
-use crate::harness::{Abi, Daemon, Fixture, Want};
+use crate::harness::{Abi, Daemon, Fixture, Want, tier};
 
 #[test]
 fn root_relative_dotdot_chdir_dirfd_and_a_path_in_an_untouched_page() {
@@ -29,7 +29,19 @@ fn root_relative_dotdot_chdir_dirfd_and_a_path_in_an_untouched_page() {
     }
     let run = daemon.stop();
     for (ran, path) in &done {
-        Want::new("open").path(path).access("read").exactly(7, &run, ran);
+        let want = Want::new("open").path(path).access("read");
+        let name = std::path::Path::new(path.file_name().unwrap());
+        let directory = std::path::Path::new(path.parent().unwrap().file_name().unwrap());
+        let want = match ran.args[1].as_str() {
+            "proc-root" | "cold" => want,
+            "dotdot" => want.given(std::path::Path::new("..").join(directory).join(name)),
+            "reopen" if tier::IDENTITY.here() => {
+                assert!(run.files(ran).is_empty(), "/proc/self/fd is no name: {}", run.files(ran)[0]);
+                continue;
+            }
+            _ => want.given(name),
+        };
+        want.exactly(7, &run, ran);
     }
     run.lossless();
 }
@@ -66,6 +78,9 @@ fn root_a_name_that_is_not_utf8() {
 
 #[test]
 fn root_through_a_symbolic_link_the_file_itself_is_named() {
+    if tier::IDENTITY.skips("root_through_a_symbolic_link_the_file_itself_is_named") {
+        return;
+    }
     let fixture = Fixture::new();
     let path = fixture.secret(5);
     let link = fixture.dir.join("looks-harmless");

@@ -129,10 +129,10 @@ fn root_a_table_the_kernel_cannot_make_is_said_so() {
 fn root_a_hook_that_was_silent_is_not_taken_again() {
     let maps = Maps::create(&limits()).unwrap();
     let best = loader::start("file", &Conditions::new(&maps)).unwrap();
-    let first = best.attached[0].1.hook;
+    let first = best.attached[0].1;
     drop(best);
-    let next = loader::start("file", &Conditions { silent: &[first], ..Conditions::new(&maps) }).unwrap();
-    assert!(next.attached.iter().all(|(_, variant)| variant.hook != first), "{:?}", next.attached);
-    let refused = next.refused.iter().find(|refused| refused.hook == first).unwrap();
+    let next = loader::start("file", &Conditions { silent: &[first.id], ..Conditions::new(&maps) }).unwrap();
+    assert!(next.attached.iter().all(|(_, variant)| variant.id != first.id), "{:?}", next.attached);
+    let refused = next.refused.iter().find(|refused| refused.hook == first.hook).unwrap();
     assert!(refused.reason.contains("does not report"), "{}", refused.reason);
 }

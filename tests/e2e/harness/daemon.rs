@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::kernel::{Objects, objects};
-use super::{Event, Fixture, Run, wait_for};
+use super::{Event, Fixture, Run, tier, wait_for};
 
 /// The daemon's program, as built with these tests.
 pub fn bee_traced() -> Command {
@@ -46,6 +46,9 @@ impl Daemon {
         let clock = Instant::now();
         let mut command = bee_traced();
         command.arg("--config").arg(fixture.config()).args(["--output", "json"]).args(arguments);
+        if let Some(tier) = tier::forced().filter(|_| !arguments.contains(&"--force-tier")) {
+            command.args(["--force-tier", &tier]);
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(File::create(&output).unwrap())
@@ -63,7 +66,9 @@ impl Daemon {
     /// watched files: until then a file under a foreign name is not recognised, by design.
     pub fn start_scanned(fixture: &Fixture, arguments: &[&str]) -> Self {
         let mut daemon = Self::start(fixture, arguments);
-        daemon.wait_scanned(&fixture.scan_probe());
+        if !tier::IDENTITY.here() && !arguments.contains(&"portable") {
+            daemon.wait_scanned(&fixture.scan_probe());
+        }
         daemon
     }
 
@@ -85,6 +90,17 @@ impl Daemon {
                 return;
             }
             assert!(Instant::now() < end, "the scan did not reach {}:\n{}", alias.display(), self.log());
+        }
+    }
+
+    /// Has it read its configuration again, and waits until it says that is in force, and until
+    /// `alias` is known by identity, as `wait_scanned` does.
+    pub fn reload(&mut self, alias: &Path) {
+        let before = self.log().len();
+        self.signal(Signal::SIGHUP);
+        wait_for("word of the reload", 10, || self.log()[before..].contains("configuration reloaded"));
+        if !tier::IDENTITY.here() {
+            self.wait_scanned(alias);
         }
     }
 

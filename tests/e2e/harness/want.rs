@@ -13,6 +13,8 @@ use super::{Abi, Event, Ran, Run};
 pub struct Want {
     action: Action,
     path: Option<PathBuf>,
+    /// What the caller named, where that is not the whole path.
+    given: Option<PathBuf>,
     access: Option<&'static str>,
     errno: Option<i32>,
     /// Inode, device and mode.
@@ -52,6 +54,7 @@ impl Want {
         Self {
             action,
             path: None,
+            given: None,
             access: None,
             errno: None,
             identity: None,
@@ -76,6 +79,12 @@ impl Want {
         self.path = Some(path.to_owned());
         self.identity = None;
         self.named = true;
+        self
+    }
+
+    /// Named so by the caller: all that a tier knows that does not know directories.
+    pub fn given(mut self, name: impl Into<PathBuf>) -> Self {
+        self.given = Some(name.into());
         self
     }
 
@@ -147,10 +156,16 @@ impl Want {
         same("bee.sensor", facts.sensor);
         assert!(!event.text("bee.hook").is_empty() && !event.text("bee.tier").is_empty(), "{event}");
 
-        if let Some(path) = &self.path {
+        let portable = event.text("bee.tier") == "portable";
+        let relative = self.given.as_ref().filter(|given| portable && given.is_relative());
+        if let Some(path) = relative.or(self.path.as_ref()) {
             same("file.path", path.to_str().unwrap());
         }
-        if let Some((inode, device, mode)) = &self.identity {
+        if portable {
+            // By name alone: the mode is one that was asked for.
+            same("file.inode", "");
+            same("file.device", "");
+        } else if let Some((inode, device, mode)) = &self.identity {
             same("file.inode", &inode.to_string());
             same("file.device", device);
             same("file.mode", mode);
@@ -163,7 +178,10 @@ impl Want {
             same(key, value);
         }
         let mut flags = self.flags.clone();
-        if self.named {
+        if portable {
+            flags.extend(["path_from_args", "args_racy", "process_partial", "exe_as_given"]);
+            flags.extend(relative.map(|_| "path_relative"));
+        } else if self.named {
             flags.extend(Named::of(event).flags);
         }
         if ran.abi == Abi::Compat && !flags.contains(&"compat_32bit") {
@@ -187,7 +205,8 @@ pub fn check_process(event: &Event, run: &Run, ran: &Ran) {
     same("process.executable", ran.program.to_str().unwrap());
     assert_eq!(event.list("process.args"), ran.args, "{event}");
     same("process.user.id", &ran.uid.to_string());
-    same("process.user.effective.id", &ran.uid.to_string());
+    let effective = if event.has_flag("process_partial") { String::new() } else { ran.uid.to_string() };
+    same("process.user.effective.id", &effective);
     same("process.group.id", &ran.gid.to_string());
     let user = nix::unistd::User::from_uid(ran.uid.into()).unwrap();
     same("process.user.name", &user.map(|user| user.name).unwrap_or_default());

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The file sensor, `portable` tier: by names alone, as their callers gave them.
+ *
+ *   sys_exit  every act on a name ends here, in native and in 32-bit calls. The kernel
+ *             has read the name itself by then, so that its page is there
+ *
+ * Every open is tested by its name: there is no identity to reject it by. The directory
+ * a relative name belongs to is not known; such a name is tested by what it has. Acts on
+ * descriptors have no name and are not seen. All of it is in docs/blind-spots.md.
+ */
+#include "nobtf.bpf.h"
+#include "names.bpf.h"
+#include "call.bpf.h"
+
+#define O_PATH	    010000000 /* the same on x86 and arm64 */
+#define __O_TMPFILE 020000000
+#if defined(__TARGET_ARCH_x86)
+#define O_DIRECTORY 0200000
+#elif defined(__TARGET_ARCH_arm64)
+#define O_DIRECTORY 040000
+#endif
+
+/* Opens that are no access to a file with a name. O_TMPFILE is in __O_TMPFILE. */
+#define BEE_NO_ACCESS (O_PATH | O_DIRECTORY | __O_TMPFILE)
+
+/* Beside the number of the name: it is what a symbolic link leads to. */
+#define BEE_TEXT_OF_LINK 2
+
+/*
+ * Reads one name argument into the tail at `place`, tests it, and leaves what it found in
+ * given[which]. Returns nonzero when there is no name to read. A global function (see
+ * names.bpf.h), so it takes numbers only.
+ */
+__noinline int bee_read_given(__u32 place, __u64 address, __u32 which)
+{
+	struct bee_scratch *buffer = bee_scratch(place);
+	__u32 at = place & BEE_TAIL_MASK;
+	struct bee_given *given;
+	__u32 tested;
+	long size;
+
+	if (!buffer)
+		return 1;
+	given = &buffer->given[which & 1];
+	size = bpf_probe_read_user_str(&buffer->tail[at], BEE_PART_MAX, (void *)address);
+	if (size <= 0)
+		return 1;
+	given->name_length = size & 0x1fff;
+	tested = bee_test_given(place, given->name_length - 1);
+	given->mask = tested & 0xf;
+	/* It is joined to the directory of the link: only user space can follow. */
+	if (which & BEE_TEXT_OF_LINK && tested & BEE_NAME_ABOVE)
+		given->mask |= BEE_WATCH_ANY | BEE_WATCH_WRITE;
+	given->flags = BEE_FLAG_ARGS_RACY;
+	if (buffer->tail[at] != '/' && !(which & BEE_TEXT_OF_LINK))
+		given->flags |= BEE_FLAG_PATH_RELATIVE;
+	return 0;
+}
+
+/* Whether what was found is reason for an event. */
+static __always_inline bool bee_wanted(__u16 kind, __u32 mask, __u8 access)
+{
+	if (kind == BEE_KIND_OPEN || kind == BEE_KIND_CREATE)
+		return mask & BEE_WATCH_ANY || (mask && access & FMODE_WRITE);
+	return mask;
+}
+
+/* An act on one or two names, done or refused. */
+__noinline int bee_on_given(__u64 regs, bee_what call)
+{
+	struct bee_act unpacked, *act = &unpacked;
+	struct bee_settings *set = bee_settings();
+	struct bee_scratch *buffer = bee_scratch(0);
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct bee_given *first, *second;
+	struct bee_file *record;
+	__u64 value = 0, value_2 = 0;
+	__u8 access = 0;
+	__u32 mask;
+	__u16 kind;
+
+	bee_unpack(act, regs, call);
+	kind = act->call->kind;
+	if (!set)
+		return 0;
+	if (!buffer) {
+		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
+		return 0;
+	}
+	if (kind == BEE_KIND_OPEN) {
+		__u64 flags = bee_open_flags(act);
+
+		if (flags & BEE_NO_ACCESS)
+			return 0;
+		access = bee_flags_access(flags);
+		/* Without O_EXCL it may have been there before. */
+		if (flags & O_CREAT && flags & O_EXCL && BEE_WHAT_RESULT(call) >= 0)
+			kind = BEE_KIND_CREATE;
+	} else {
+		value = bee_value(act);
+		value_2 = bee_value_2(act);
+	}
+	first = &buffer->given[0];
+	second = &buffer->given[1];
+	__builtin_memset(second, 0, sizeof(*second));
+	if (bee_read_given(0, bee_arg(act, act->call->name), 0)) {
+		bee_count(kind, BEE_CAUSE_UNREADABLE);
+		return 0;
+	}
+	if (act->call->name_2 != NO_ARG &&
+	    bee_read_given(first->name_length, bee_arg(act, act->call->name_2),
+			   kind == BEE_KIND_SYMLINK ? 1 | BEE_TEXT_OF_LINK : 1)) {
+		if (kind != BEE_KIND_SYMLINK) {
+			bee_count(kind, BEE_CAUSE_UNREADABLE);
+			return 0;
+		}
+		second->flags = BEE_FLAG_PATH_UNREADABLE;
+	}
+	mask = bee_act_mask(set, kind, first->mask | second->mask, value, value_2);
+	if (!bee_wanted(kind, mask, access))
+		return 0;
+	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
+		bee_count(kind, BEE_CAUSE_SELF);
+		return 0;
+	}
+	record = bee_fixed(buffer, struct bee_file);
+	bee_begin(0, kind, BEE_WHAT_HOOK(call), sizeof(*record));
+	record->mask = mask;
+	record->access = access;
+	record->header.flags |= first->flags | second->flags;
+	if (act->compat)
+		record->header.flags |= BEE_FLAG_COMPAT;
+	if (BEE_WHAT_RESULT(call) < 0)
+		record->header.result = BEE_WHAT_RESULT(call);
+	bee_file_values(record, kind, value, value_2);
+	record->length[BEE_PART_NAME] = first->name_length;
+	record->length[BEE_PART_NAME_2] = second->name_length;
+	bee_submit(0, sizeof(*record), first->name_length + second->name_length, 1);
+	return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int BPF_PROG(raw_tp__sys_exit, __u64 regs, long ended)
+{
+	const struct bee_call *call;
+	struct bee_saved saved;
+	__u8 native, compat, index;
+	__s32 result = ended; /* 32-bit programs of old arm64 kernels get no more */
+	__u64 number;
+	bool is_compat;
+
+	/* Other failures changed nothing and showed nothing. */
+	if (result < 0 && result != -EACCES && result != -EPERM)
+		return 0;
+	if (bee_saved_read(&saved, regs))
+		return 0;
+	number = bee_saved_number(&saved);
+	if (number >= BEE_SYSCALLS)
+		return 0;
+	native = bee_native_calls[number];
+	compat = bee_compat_calls[number];
+	if (!(native | compat))
+		return 0;
+	is_compat = bee_saved_compat(&saved);
+	index = is_compat ? compat : native;
+	if (!index || !bee_active(bee_settings()))
+		return 0;
+	call = &bee_calls[index & (CALL_ROOM - 1)];
+	if (call->name == NO_ARG) {
+		/* Of all the calls without a name this one opens what it likes. */
+		if (index == CALL_BY_HANDLE && result >= 0)
+			bee_count(BEE_KIND_OPEN, BEE_CAUSE_UNNAMED);
+		return 0;
+	}
+	return bee_on_given(regs,
+			    bee_pack(BEE_HOOK_PORTABLE_SYS_EXIT, index, is_compat, 0, result));
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,125 @@
+//! What each sensor cannot see, tier by tier. A blind spot that is not here is a defect.
+
+use super::Tier;
+
+/// What a sensor cannot see or do at a tier: shown by `bee-trace check`, and in
+/// docs/blind-spots.md.
+pub const BLIND: &[(&str, Tier, &str)] = &[
+    ("process", Tier::Full, REFUSED_EXEC),
+    ("process", Tier::Kprobe, REFUSED_EXEC),
+    ("process", Tier::Tracepoint, REFUSED_EXEC),
+    ("process", Tier::Full, NO_DENIAL),
+    ("process", Tier::Kprobe, NO_DENIAL),
+    ("process", Tier::Tracepoint, NO_DENIAL),
+    ("file", Tier::Full, REFUSED_WALK),
+    ("file", Tier::Full, RECEIVED),
+    ("file", Tier::Full, NO_DENIAL),
+    ("file", Tier::Kprobe, REFUSED_WALK),
+    (
+        "file",
+        Tier::Kprobe,
+        "an open that a security module (AppArmor, SELinux) refuses is reported as refused, and before that as if it had succeeded",
+    ),
+    (
+        "file",
+        Tier::Kprobe,
+        "refused opens made through io_uring are counted, not reported; others are matched by the name the caller gave: a symbolic link on the way is not resolved",
+    ),
+    (
+        "file",
+        Tier::Kprobe,
+        "refused opens are not seen while more opens than the kernel keeps return probes for (10, or twice the processors) wait in an open at the same time",
+    ),
+    ("file", Tier::Kprobe, RECEIVED),
+    ("file", Tier::Kprobe, NO_DENIAL),
+    ("file", Tier::Tracepoint, "opens made through io_uring are not reported"),
+    (
+        "file",
+        Tier::Tracepoint,
+        "an open is lost when another thread of the same process replaces the new descriptor before the call returns",
+    ),
+    (
+        "file",
+        Tier::Tracepoint,
+        "refused opens, and changes of names, are matched by the name the caller gave: a symbolic link on the way is not resolved",
+    ),
+    ("file", Tier::Tracepoint, RECEIVED),
+    ("file", Tier::Tracepoint, NO_DENIAL),
+    (
+        "process",
+        Tier::Portable,
+        "a program is told by the name it was executed by (exe_as_given), a script by its own: not by its true path, nor whether it is a memfd, deleted or in a tmpfs; an [[exclude]] by exe does not hold",
+    ),
+    (
+        "process",
+        Tier::Portable,
+        "effective user, login user and mount namespace are not known, the parent only while the process that made it is there (process_partial)",
+    ),
+    ("process", Tier::Portable, "with which status or by which signal a process ended is not known"),
+    (
+        "process",
+        Tier::Portable,
+        "before Linux 6.16 the end of its first thread is taken for the end of a process, and so is an exec by another thread; what it does later may be of an unknown process",
+    ),
+    (
+        "process",
+        Tier::Portable,
+        "arguments that a tracer changes while it holds the process at the end of its exec are told as changed; beyond 4096 variables of its environment a change of the effective user is not seen",
+    ),
+    (
+        "process",
+        Tier::Portable,
+        "a program that the kernel itself starts (core_pattern, modprobe) is reported without arguments",
+    ),
+    ("process", Tier::Portable, REFUSED_EXEC),
+    ("process", Tier::Portable, NO_DENIAL),
+    (
+        "file",
+        Tier::Portable,
+        "files are known by name alone, as the caller gives it: a watched file is not recognised through a symbolic or hard link, a bind mount, /proc/PID/fd or any other name; its inode, device and mode are not known",
+    ),
+    (
+        "file",
+        Tier::Portable,
+        "a relative name is judged by what it says (path_relative): of a pattern that watches all names of a directory (`/srv/keys/*`, `/srv/keys/**`) it has no part unless it names that directory",
+    ),
+    (
+        "file",
+        Tier::Portable,
+        "in a chroot or another mount namespace the names are the caller's own, and nothing says so",
+    ),
+    (
+        "file",
+        Tier::Portable,
+        "changes by descriptor (fchmod, fchown, ftruncate, and the calls that take an empty name for it) are not reported",
+    ),
+    ("file", Tier::Portable, "opens by handle are counted as lost (unnamed), not reported"),
+    ("file", Tier::Portable, "opens and changes made through io_uring are not reported"),
+    (
+        "file",
+        Tier::Portable,
+        "a name that another thread changes before the call returns is told as changed, or not at all",
+    ),
+    (
+        "file",
+        Tier::Portable,
+        "a device is known by the number its node is made with and by its usual name, not when another node of it is opened",
+    ),
+    (
+        "file",
+        Tier::Portable,
+        "a file that is made by an open without O_EXCL is reported as opened, not as created; a directory of a watched name as opened, unless it is by O_DIRECTORY",
+    ),
+    (
+        "file",
+        Tier::Portable,
+        "on x86-64, `int 0x80` of a 64-bit program that overwrites the instruction before the call returns is read as another call",
+    ),
+    ("file", Tier::Portable, RECEIVED),
+    ("file", Tier::Portable, NO_DENIAL),
+];
+
+const NO_DENIAL: &str = "nothing can be denied";
+const REFUSED_EXEC: &str = "an exec that is refused is not reported";
+const REFUSED_WALK: &str = "a change of a name that is refused on the way to its directory is not reported";
+const RECEIVED: &str = "a descriptor received from another process is not an open and not reported";
