@@ -34,7 +34,7 @@ lint:            ## formatting of Rust and C, clippy
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	scripts/clang-format.sh
 
-test:            ## everything that must hold: lint, unit, root tests, three virtual machines
+test:            ## everything that must hold: lint, unit, root tests, one virtual machine
 	@scripts/setup.sh
 	@$(MAKE) --no-print-directory lint
 	@scripts/test.sh unit root vm
@@ -45,10 +45,10 @@ test-unit:       ## tests that need no privilege
 test-root:       ## end-to-end tests on this kernel (asks for root)
 	@scripts/test.sh root
 
-test-all:        ## `test`, and the slow root tests (100 load rounds)
+test-all:        ## `test`, the slow root tests (100 load rounds), and machines of arm64 and like a Raspberry Pi
 	@scripts/setup.sh
 	@$(MAKE) --no-print-directory lint
-	@scripts/test.sh unit root vm slow
+	@scripts/test.sh unit root slow vm more-vms
 
 test-vm:         ## tests in a virtual machine with another kernel (KERNEL=debian-6.1-amd64 TEST=smoke.sh)
 	@scripts/vm.sh $(KERNEL) $(TEST)

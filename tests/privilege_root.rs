@@ -172,8 +172,7 @@ fn root_held_maps_stay_usable_and_new_ones_are_refused() {
         value = 0;
         assert_eq!(map_call(1, map.as_fd(), 1, &mut value), 0, "look-up: errno {}", errno());
         assert_eq!(value, 4711);
-        for command in [0, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 17, 18, 19, 22, 23, 28, 29, 30, 32, 34, 35, 36]
-        {
+        for command in [0, 5, 6, 7, 8, 9, 10, 12, 13, 14, 17, 18, 19, 22, 23, 28, 29, 30, 32, 34, 35, 36] {
             assert_eq!(map_call(command, map.as_fd(), 1, &mut value), -1, "command {command}");
             assert_eq!(errno(), libc::EPERM, "command {command}");
         }
