@@ -48,10 +48,12 @@ impl Lines {
     }
 }
 
-/// What the daemon says of itself is always written.
+/// What the daemon says of itself is always written; a `loss` that fell to a full queue
+/// would take the number it tells along.
+const ALWAYS: [Action; 3] = [Action::Loss, Action::Start, Action::Stop];
+
 fn bits(actions: &[Action]) -> u32 {
-    let always = [Action::Loss, Action::Start, Action::Stop];
-    actions.iter().chain(&always).fold(0, |bits, action| bits | 1 << *action as u32)
+    actions.iter().chain(&ALWAYS).fold(0, |bits, action| bits | 1 << *action as u32)
 }
 
 impl Sink for Lines {
@@ -76,7 +78,11 @@ impl Sink for Lines {
             Render::Pretty(view) => view.render(event, &mut self.line),
         }
         // A line that does not fit has been counted by the queue.
-        let _ = self.queue.push(&self.line);
+        let _ = if ALWAYS.contains(&event.action) {
+            self.queue.push_reserved(&self.line)
+        } else {
+            self.queue.push(&self.line)
+        };
     }
 
     fn set_actions(&mut self, actions: &[Action]) {

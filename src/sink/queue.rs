@@ -27,6 +27,8 @@ const EAGER: usize = CHUNK / 2;
 const GATHER: Duration = Duration::from_millis(5);
 /// A line is stored with its length in front, so that counting lines needs no search.
 const PREFIX: usize = size_of::<u32>();
+/// Bytes kept for what the daemon says of itself: a second of `loss` events is less.
+pub const RESERVE: usize = 16 * 1024;
 /// How long `drain` waits beyond its deadline for a `write(2)` that is under way:
 /// whether its lines were written is known only when it returns.
 const GRACE: Duration = Duration::from_millis(200);
@@ -128,6 +130,19 @@ impl Queue {
     /// # Errors
     /// [`Full`] where there is no room or the queue was drained; the line is counted.
     pub fn push(&self, line: &[u8]) -> std::result::Result<(), Full> {
+        self.push_below(self.shared.limit, line)
+    }
+
+    /// The same for a line that must not fall to what it tells of: it may use
+    /// [`RESERVE`] bytes beyond the limit.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn push_reserved(&self, line: &[u8]) -> std::result::Result<(), Full> {
+        self.push_below(self.shared.limit + RESERVE, line)
+    }
+
+    fn push_below(&self, limit: usize, line: &[u8]) -> std::result::Result<(), Full> {
         if line.is_empty() {
             return Ok(());
         }
@@ -138,7 +153,7 @@ impl Queue {
             state.counters.refused += 1;
             return Err(Full);
         }
-        let fits = state.ring.len() + PREFIX + line.len() <= shared.limit;
+        let fits = state.ring.len() + PREFIX + line.len() <= limit;
         let Some(length) = u32::try_from(line.len()).ok().filter(|_| fits) else {
             state.counters.queue_full += 1;
             return Err(Full);

@@ -69,6 +69,20 @@ fn a_reader_that_goes_away_is_survived_and_counted() {
     assert!(counters.refused > 0);
 }
 
+#[test]
+fn what_tells_of_losses_has_room_where_others_have_none() {
+    // Nobody takes anything out: there is no writer yet.
+    let queue = Queue::new(1024).unwrap();
+    while queue.push(&numbered(1)).is_ok() {}
+    assert!(queue.push_reserved(&[b'x'; 2048]).is_ok());
+    assert!(queue.push(b"y\n").is_err(), "the reserve is not for all");
+    while queue.push_reserved(&[b'x'; 512]).is_ok() {}
+    let counters = queue.counters();
+    assert_eq!(counters.queue_full, 3, "each of the three that found no room");
+    queue.drain(Instant::now());
+    assert_exact(queue.counters(), counters.offered);
+}
+
 fn read_slowly(mut reader: fs::File) -> Vec<u8> {
     let (mut all, mut piece) = (Vec::new(), [0; 1013]);
     loop {
