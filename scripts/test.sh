@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs the named groups of tests (unit, root, slow) and ends with one line that
+# Runs the named groups of tests (unit, root, portable, slow) and ends with one line that
 # adds up what all runners said. Only plain cargo is needed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,7 +32,7 @@ root_tests() {
     if ! command -v sudo >/dev/null; then why='not root, and no sudo'
     elif ! sudo -n true 2>/dev/null && ! { [ -t 0 ] && sudo -v; }; then why='not root, and sudo did not let us'
     fi
-    sudo=(sudo --preserve-env=RUST_BACKTRACE,CI,LLVM_PROFILE_FILE)
+    sudo=(sudo --preserve-env=RUST_BACKTRACE,CI,LLVM_PROFILE_FILE,BEE_FORCE_TIER)
   fi
   for binary in "${binaries[@]}"; do
     if [ -n "$why" ]; then
@@ -50,6 +50,7 @@ for group in "$@"; do
   case $group in
     unit) run "$cargo" test --locked --no-fail-fast ;;
     root) root_tests privilege_root scanner_root scanner_process_root kernel_root e2e ;;
+    portable) BEE_FORCE_TIER=portable root_tests e2e ;;
     slow) root_tests e2e ;;
     *) echo "test: no group called $group" >&2; exit 64 ;;
   esac

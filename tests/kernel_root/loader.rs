@@ -88,7 +88,10 @@ fn root_without_the_privilege_each_variant_is_tried_and_its_reason_kept() {
                 assert!(why.contains(point.name), "{why}");
                 for variant in point.variants {
                     assert!(why.contains(variant.hook), "{why}");
-                    let refused = sensor.refused.iter().find(|refused| refused.hook == variant.hook).unwrap();
+                    let of = |refused: &&loader::Refused| {
+                        refused.hook == variant.hook && refused.tier == variant.tier
+                    };
+                    let refused = sensor.refused.iter().find(of).unwrap();
                     let reason = &refused.reason;
                     let tried = !reason.contains("this kernel");
                     assert!(!tried || reason.contains("ermi"), "a word on permission: {reason}");

@@ -182,7 +182,7 @@ fn sort(record: &Record<'_>) -> String {
         }
         Body::Exit(status) => format!("{status}"),
         Body::Cgroup { removed, .. } => format!("{removed}"),
-        Body::Fork => String::new(),
+        Body::Fork { .. } => String::new(),
     };
     format!("{}-{:x}-{}-{shape}", head.kind, head.flags, head.result)
 }

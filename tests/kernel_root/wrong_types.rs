@@ -120,7 +120,7 @@ impl Bench {
         let silent = sensors.iter().flat_map(|sensor| sensor.unproven(acted, &heard)).next();
         wrong
             .or_else(|| known.untold(true, true).map(str::to_owned))
-            .or(silent.map(|hook| format!("{hook} is silent")))
+            .or(silent.map(|hook| format!("{} is silent", hook.hook)))
     }
 }
 
