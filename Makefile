@@ -11,7 +11,7 @@ TEST   ?= smoke.sh
 SUDO  := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build build-arm64 lint test test-unit test-root test-all test-vm test-vm-all test-btf coverage fuzz bench clean
+.PHONY: help setup run build build-arm64 lint test test-unit test-root test-portable test-all test-vm test-vm-all test-btf coverage fuzz bench clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
@@ -34,10 +34,10 @@ lint:            ## formatting of Rust and C, clippy
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	scripts/clang-format.sh
 
-test:            ## everything that must hold: lint, unit, root tests, one virtual machine
+test:            ## everything that must hold: lint, unit and root tests
 	@scripts/setup.sh
 	@$(MAKE) --no-print-directory lint
-	@scripts/test.sh unit root vm
+	@scripts/test.sh unit root
 
 test-unit:       ## tests that need no privilege
 	@scripts/test.sh unit
@@ -45,10 +45,13 @@ test-unit:       ## tests that need no privilege
 test-root:       ## end-to-end tests on this kernel (asks for root)
 	@scripts/test.sh root
 
-test-all:        ## `test`, the slow root tests (100 load rounds), and machines of arm64 and like a Raspberry Pi
+test-portable:   ## the end-to-end tests again, with sensors that read no kernel structure
+	@scripts/test.sh portable
+
+test-all:        ## `test`, the slow root tests, the tier portable, three virtual machines
 	@scripts/setup.sh
 	@$(MAKE) --no-print-directory lint
-	@scripts/test.sh unit root slow vm more-vms
+	@scripts/test.sh unit root portable slow vm more-vms
 
 test-vm:         ## tests in a virtual machine with another kernel (KERNEL=debian-6.1-amd64 TEST=smoke.sh)
 	@scripts/vm.sh $(KERNEL) $(TEST)

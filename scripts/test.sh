@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs the named groups of tests (unit, root, slow, vm, more-vms) and ends with one line that
+# Runs the named groups of tests (unit, root, portable, slow, vm, more-vms) and ends with one line that
 # adds up what all runners said. Only plain cargo is needed; for vm, a Debian.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,7 +19,7 @@ root_way() {
   if ! command -v sudo >/dev/null; then why='not root, and no sudo'
   elif ! sudo -n true 2>/dev/null && ! { [ -t 0 ] && sudo -v; }; then why='not root, and sudo did not let us'
   fi
-  sudo=(sudo --preserve-env=RUST_BACKTRACE,CI,LLVM_PROFILE_FILE)
+  sudo=(sudo --preserve-env=RUST_BACKTRACE,CI,LLVM_PROFILE_FILE,BEE_FORCE_TIER)
 }
 
 # Kernels in virtual machines: one for every run, those that differ most for `make test-all`,
@@ -72,6 +72,7 @@ for group in "$@"; do
   case $group in
     unit) run "$cargo" test --locked --no-fail-fast ;;
     root) root_tests privilege_root scanner_root scanner_process_root kernel_root e2e ;;
+    portable) BEE_FORCE_TIER=portable root_tests e2e ;;
     slow) root_tests e2e ;;
     vm) vm_tests debian-6.1-amd64 ;;
     more-vms) vm_tests debian-6.12-arm64 pi5-16k ;;

@@ -434,3 +434,73 @@ fn a_moved_directory_that_brings_matches_concerns_its_pattern_and_the_kernel() {
     }
     assert!(hits > 200, "{hits}");
 }
+
+#[test]
+fn the_end_of_a_path_is_watched_where_its_directory_may_make_it_so() {
+    for (text, end, wanted) in [
+        ("/etc/shadow", "shadow", true),
+        ("/etc/shadow", "etc/shadow", true),
+        ("/etc/shadow", "x/shadow", false),
+        ("/etc/shadow", "x/etc/shadow", false),
+        ("*.kdbx", "a/b/c.kdbx", true),
+        ("~/.ssh/id_*", "id_rsa", true),
+        ("~/.ssh/id_*", ".ssh/id_rsa", true),
+        ("~/.ssh/id_*", "home/a/.ssh/id_rsa", true),
+        ("~/.ssh/id_*", "keys/id_rsa", false),
+        // Any name in a directory: the directory must be named.
+        ("~/.ssh/*", "known_hosts", false),
+        ("~/.ssh/*", ".ssh/known_hosts", true),
+        ("/srv/vault/**", "a/b", false),
+        ("/srv/vault/**", "vault/a/b", true),
+        ("/srv/vault/**", "srv/vault/a/b", true),
+        // It may lie in /srv/vault as well.
+        ("/srv/vault/**", "x/srv/vault/a/b", true),
+        ("/srv/vault/key", "x/srv/vault/key", false),
+        ("/srv/*/key?", "key1", true),
+        ("/srv/*/key?", "a/key1", true),
+        ("/srv/*/key?", "srv/a/b/key1", false),
+        ("id_rsa", "", false),
+    ] {
+        assert_eq!(pattern(text).may_match(end.as_bytes()), wanted, "`{text}` on {end}");
+    }
+    for (text, end, wanted) in [
+        ("~/.ssh/id_*", ".ssh", true),
+        ("~/.ssh/id_*", "home/a/.ssh", true),
+        ("~/.ssh/id_*", "ssh", false),
+        ("/etc/ssl/private/*", "ssl", true),
+        ("/etc/ssl/private/*", "etc/ssl", true),
+        ("/etc/ssl/private/*", "x/ssl", false),
+        ("/srv/**/key", "anything", false),
+        ("id_rsa", "anything", false),
+    ] {
+        assert_eq!(pattern(text).may_concern_directory(end.as_bytes()), wanted, "`{text}` on {end}");
+    }
+}
+
+#[test]
+fn what_the_kernel_finds_in_the_end_of_a_path_is_not_missed() {
+    let mut random = Random(0x5eed_0005);
+    let (mut hits, mut not_to_be_told) = (0, 0);
+    for _ in 0..60_000 {
+        let (pattern, path) = (random_pattern(&mut random), random_path(&mut random));
+        let rules = compile(std::slice::from_ref(&pattern), &[]);
+        let set = PatternSet::new(std::slice::from_ref(&pattern));
+        for (slash, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            let end = &path[slash + 1..];
+            let found = candidate(&rules, end) != 0;
+            let story = || format!("`{}` on {}", pattern.text(), end.escape_ascii());
+            assert!(!pattern.may_match(end) || found, "the kernel would not show it: {}", story());
+            assert_eq!(set.may_match(end), pattern.may_match(end), "{}", story());
+            if pattern.matches(&path) {
+                assert_eq!(pattern.may_match(end), found, "in {}: {}", path.escape_ascii(), story());
+                hits += u32::from(found);
+                not_to_be_told += u32::from(!found);
+            }
+            // What is said of an end alone holds in every directory.
+            if pattern.matches(end) {
+                assert!(pattern.matches(&path) && pattern.may_match(end), "{}", story());
+            }
+        }
+    }
+    assert!(hits > 2_000 && not_to_be_told > 100, "{hits} {not_to_be_told}");
+}

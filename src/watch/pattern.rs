@@ -115,10 +115,10 @@ impl Pattern {
         let (directory, name) = split_last(end);
         let tested = || match rules::target(self) {
             Some((RuleKind::Parent, parent)) => {
-                directory.is_some_and(|path| split_last(path).1.starts_with(parent))
+                directory.is_some_and(|path| rules::whole(split_last(path).1) == parent)
             }
             Some((RuleKind::Directory, above)) => directory
-                .is_some_and(|path| path.split(|byte| *byte == b'/').any(|name| name.starts_with(above))),
+                .is_some_and(|path| path.split(|byte| *byte == b'/').any(|name| rules::whole(name) == above)),
             _ => true,
         };
         !name.is_empty()

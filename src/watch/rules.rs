@@ -99,7 +99,8 @@ pub(super) fn target(pattern: &Pattern) -> Option<(RuleKind, &[u8])> {
     })
 }
 
-fn whole(name: &[u8]) -> &[u8] {
+/// As much of a name as is hashed.
+pub(super) fn whole(name: &[u8]) -> &[u8] {
     &name[..name.len().min(MAX_NAME)]
 }
 

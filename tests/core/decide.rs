@@ -183,3 +183,27 @@ fn the_lists_go_to_the_scanner_as_they_were_written() {
     let config = configuration(LISTS);
     assert_eq!(Decide::texts(&config.file.watch), ["/etc/shadow", "*.key", "/srv/*/vault/**"]);
 }
+
+#[test]
+fn a_name_whose_directory_is_not_known_is_watched_where_it_may_be_and_ignored_where_it_must_be() {
+    for (path, verdict) in [
+        ("shadow", HIGH),
+        ("../../etc/shadow", HIGH),
+        ("x/shadow", Verdict::NotWatched),
+        ("..", Verdict::NotWatched),
+        ("", Verdict::NotWatched),
+        ("b.key", HIGH),
+        // By name alone, so in every directory; the other only in one it may not lie in.
+        ("example.key", Verdict::NotWatched),
+        ("../public/b.key", HIGH),
+        // Any name below a vault, which is not named.
+        ("secret", Verdict::NotWatched),
+        ("vault/secret", HIGH),
+    ] {
+        assert_eq!(ask(facts(Action::Open, path)).0, verdict, "{path}");
+    }
+    // A directory that comes to be a watched one's.
+    assert_eq!(ask(facts(Action::Rename, "vault")).0, HIGH);
+    assert_eq!(ask(facts(Action::Rename, "../srv")).0, HIGH);
+    assert_eq!(ask(facts(Action::Rename, "anything")).0, Verdict::NotWatched);
+}

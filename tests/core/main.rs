@@ -13,6 +13,7 @@ mod decode;
 mod enrich;
 mod fates;
 mod pipeline;
+mod portable;
 mod processes;
 mod records;
 mod ring;

@@ -220,3 +220,67 @@ fn a_comm_follows_its_process() {
     assert_eq!(table.parent(5, 100).unwrap().name(), b"sixteen bytes !!");
     assert_eq!(trim(b"\0hidden"), b"");
 }
+
+/// What a record says that has only the number of its process.
+fn seen_by_number(tgid: u32, time: u64, leader: bool) -> Seen {
+    Seen { time, start_ticks: None, about: true, exec_id: None, leader, ..seen(tgid, 0, 0) }
+}
+
+/// What a fork says of which only the time is known.
+fn born_about(tgid: u32, ticks: u64, parent: u32) -> Seen {
+    Seen { about: true, exec_id: None, parent, ..seen(tgid, ticks, 0) }
+}
+
+#[test]
+fn a_record_with_a_number_alone_is_of_the_process_that_has_it() {
+    let mut table = Processes::new(10);
+    assert_eq!(table.origin(seen_by_number(5, 1, true)), (None, 0));
+    table.prime(&found(4, 50, "/bin/sh"), 0);
+    table.forked(born_about(5, 100, 4), 4);
+    assert_eq!(runs(&mut table, seen_by_number(5, 2_000_000_000, true)), "/bin/sh");
+    assert_eq!(table.origin(seen_by_number(5, 2_000_000_000, true)), (Some(100), 4));
+    table.executed(seen_by_number(5, 2_000_000_000, true), image("/bin/cat"));
+    assert_eq!(runs(&mut table, seen_by_number(5, 2_000_000_000, true)), "/bin/cat");
+    assert_eq!(table.origin(seen_by_number(5, 2_000_000_000, true)), (Some(100), 4), "an exec keeps both");
+    // Records of other programs say more of the same process: its true start may be in the tick before.
+    assert_eq!(runs(&mut table, seen(5, 99, 7)), "/bin/cat");
+    assert_eq!(runs(&mut table, seen(5, 98, 7)), "unknown");
+    assert_eq!(runs(&mut table, seen(5, 99, 8)), "missed", "and which exec it was");
+    assert_eq!(runs(&mut table, seen_by_number(5, 3_000_000_000, true)), "/bin/cat");
+    table.prime(&found(5, 99, "/bin/elsewhere"), 0);
+    assert_eq!(runs(&mut table, seen_by_number(5, 3_000_000_000, true)), "/bin/cat", "known better already");
+}
+
+#[test]
+fn a_process_whose_end_was_told_is_not_the_one_that_has_its_number_later() {
+    let mut table = Processes::new(10);
+    table.forked(born_about(5, 100, 1), 1);
+    table.executed(seen_by_number(5, 1_000_000_000, true), image("/bin/sh"));
+    assert!(table.exited(seen_by_number(5, 2_000_000_000, true)));
+    assert!(!table.exited(seen_by_number(5, 2_000_000_000, true)), "twice");
+    // The other ring may hold records from before, and threads may outlive the first.
+    assert_eq!(runs(&mut table, seen_by_number(5, 1_500_000_000, true)), "/bin/sh");
+    assert_eq!(runs(&mut table, seen_by_number(5, 3_000_000_000, false)), "/bin/sh");
+    // Its first thread cannot act any more: this is one whose fork was lost.
+    assert_eq!(runs(&mut table, seen_by_number(5, 3_000_000_000, true)), "unknown");
+    assert_eq!(table.origin(seen_by_number(5, 3_000_000_000, true)), (None, 0));
+    table.executed(seen_by_number(5, 3_000_000_000, true), image("/bin/new"));
+    assert_eq!(runs(&mut table, seen_by_number(5, 3_500_000_000, true)), "/bin/new");
+    assert_eq!(table.origin(seen_by_number(5, 3_500_000_000, true)), (None, 0), "nothing of the old one's");
+}
+
+#[test]
+fn a_parent_is_told_while_it_is_there() {
+    let mut table = Processes::new(10);
+    table.forked(born_about(4, 50, 1), 1);
+    table.forked(born_about(5, 100, 4), 4);
+    let now = |time| seen_by_number(5, time, true);
+    assert_eq!(table.parent_of(5), 4);
+    assert_eq!(table.origin(now(2_000_000_000)).1, 4);
+    table.exited(seen_by_number(4, 2_000_000_000, true));
+    assert_eq!(table.origin(now(1_900_000_000)).1, 4, "a record from before");
+    assert_eq!(table.origin(now(2_100_000_000)).1, 0, "who has it now is not known");
+    // The number is given to another, younger than the child.
+    table.forked(born_about(4, 300, 1), 1);
+    assert_eq!(table.origin(now(3_100_000_000)).1, 0);
+}

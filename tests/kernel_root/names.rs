@@ -156,6 +156,8 @@ struct Wanted {
 
 /// The world the acts take place in, as it should be.
 struct World<'a> {
+    /// Files are known by name alone, so each is named whole.
+    by_name: bool,
     base: &'a Path,
     lists: Lists,
     files: Vec<PathBuf>,
@@ -175,7 +177,11 @@ impl World<'_> {
     }
 
     fn open(&mut self, path: &Path, writes: bool) {
-        let file = OpenOptions::new().read(!writes).write(writes).open(path).unwrap();
+        self.open_as(path, path, writes);
+    }
+
+    fn open_as(&mut self, given: &Path, path: &Path, writes: bool) {
+        let file = OpenOptions::new().read(!writes).write(writes).open(given).unwrap();
         drop(file);
         self.expect("open", path, None, self.lists.watched(path, writes));
     }
@@ -192,14 +198,23 @@ impl World<'_> {
     }
 
     /// The name as a caller may give it: whole, or relative to where it is.
-    fn given(random: &mut Random, path: &Path) -> PathBuf {
+    fn given(&self, random: &mut Random, path: &Path) -> PathBuf {
         if random.below(2) == 0 {
             return path.to_owned();
         }
         let parent = path.parent().unwrap();
-        std::env::set_current_dir(parent).unwrap();
         let (file, directory) = (path.file_name().unwrap(), parent.file_name().unwrap());
         let (file, directory) = (file.to_str().unwrap(), directory.to_str().unwrap());
+        if self.by_name {
+            let parent = parent.display();
+            return PathBuf::from(match random.below(4) {
+                0 => format!("{parent}//./{file}"),
+                1 => format!("{parent}/../{directory}/{file}"),
+                2 => format!("{parent}/./../{directory}/.//{file}"),
+                _ => format!("/proc/self/root{parent}/{file}"),
+            });
+        }
+        std::env::set_current_dir(parent).unwrap();
         PathBuf::from(match random.below(6) {
             0 => file.to_owned(),
             1 => format!("./{file}"),
@@ -218,21 +233,23 @@ impl World<'_> {
                     self.create(&path);
                 }
             }
-            (4..=7, Some(file)) => self.open(&file, false),
-            (8..=9, Some(file)) => self.open(&file, true),
+            (number @ 4..=9, Some(file)) => {
+                let given = self.given(random, &file);
+                self.open_as(&given, &file, number >= 8);
+            }
             (10, Some(file)) => {
-                let given = Self::given(random, &file);
+                let given = self.given(random, &file);
                 fs::set_permissions(given, PermissionsExt::from_mode(0o400)).unwrap();
                 self.expect("chmod", &file, None, self.lists.watched(&file, true));
             }
             (11, Some(file)) => {
-                fs::remove_file(Self::given(random, &file)).unwrap();
+                fs::remove_file(self.given(random, &file)).unwrap();
                 self.files.retain(|known| *known != file);
                 self.expect("delete", &file, None, self.lists.watched(&file, true));
             }
             (12, Some(file)) => {
                 let Some(new) = self.fresh(random) else { return };
-                fs::hard_link(&file, Self::given(random, &new)).unwrap();
+                fs::hard_link(&file, self.given(random, &new)).unwrap();
                 self.files.push(new.clone());
                 let watched = self.lists.watched(&new, true) || self.lists.watched(&file, true);
                 self.expect("link", &new, Some(&file), watched);
@@ -240,7 +257,7 @@ impl World<'_> {
             }
             (13, Some(file)) => {
                 let Some(new) = self.fresh(random) else { return };
-                fs::rename(&file, Self::given(random, &new)).unwrap();
+                fs::rename(&file, self.given(random, &new)).unwrap();
                 self.files.retain(|known| *known != file);
                 self.files.push(new.clone());
                 let lists = &self.lists;
@@ -252,7 +269,7 @@ impl World<'_> {
             }
             (14, _) => self.move_directory(random),
             (15..=16, Some(file)) => {
-                let (given, writes) = (Self::given(random, &file), random.below(2) == 0);
+                let (given, writes) = (self.given(random, &file), random.below(2) == 0);
                 effective_user(65_534);
                 let refused = OpenOptions::new().read(!writes).write(writes).open(given);
                 effective_user(0);
@@ -265,9 +282,10 @@ impl World<'_> {
                 self.expect("symlink", &link, Some(&file), {
                     self.lists.watched(&link, true) || self.lists.watched(&file, true)
                 });
-                // Opened through it, a file is told by its true path.
+                // Opened through it, a file is told by its true path, where that can be known.
                 drop(File::open(&link).unwrap());
-                self.expect("open", &file, None, self.lists.watched(&file, false));
+                let told = if self.by_name { &link } else { &file };
+                self.expect("open", told, None, self.lists.watched(told, false));
                 fs::remove_file(&link).unwrap();
                 self.expect("delete", &link, None, self.lists.watched(&link, true));
             }
@@ -347,6 +365,16 @@ fn compare(world: &World<'_>, events: &[Value], note: &str) {
 
 #[test]
 fn root_no_watched_name_is_missed_and_none_is_made_up() {
+    random_acts(false);
+}
+
+#[test]
+fn root_by_names_alone_none_is_missed_and_none_is_made_up() {
+    random_acts(true);
+}
+
+/// `by_name`: in the tier that knows nothing else.
+fn random_acts(by_name: bool) {
     let seed = std::env::var("BEE_SEED").ok().and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) << 20 | 1);
     in_namespace(|mount| {
@@ -356,6 +384,7 @@ fn root_no_watched_name_is_missed_and_none_is_made_up() {
         fs::create_dir(&state).unwrap();
         fs::set_permissions(mount, PermissionsExt::from_mode(0o755)).unwrap();
         let mut world = World {
+            by_name,
             base: &base,
             lists: Lists::random(&mut random, &base),
             files: Vec::new(),
@@ -378,7 +407,7 @@ fn root_no_watched_name_is_missed_and_none_is_made_up() {
         }
         world.wanted.clear();
         fs::write(state.join("config.toml"), world.lists.document(mount)).unwrap();
-        let daemon = Daemon::start(&state);
+        let daemon = Daemon::start_with(&state, if by_name { &["--force-tier", "portable"] } else { &[] });
         let (mut seen, mut covered) = (0, BTreeSet::new());
         for round in 0..9 {
             let note = format!(
@@ -399,7 +428,7 @@ fn root_no_watched_name_is_missed_and_none_is_made_up() {
             covered.extend(world.wanted.drain(..).map(|act| act.action));
             seen = events.len();
             match round % 3 {
-                0 => daemon.wait_scans(1),
+                0 if !by_name => daemon.wait_scans(1),
                 1 => {
                     world.lists = Lists::random(&mut random, &base);
                     fs::write(state.join("config.toml"), world.lists.document(mount)).unwrap();

@@ -18,10 +18,15 @@ pub struct Daemon {
 
 impl Daemon {
     pub fn start(state: &Path) -> Self {
+        Self::start_with(state, &[])
+    }
+
+    pub fn start_with(state: &Path, arguments: &[&str]) -> Self {
         let (output, log) = (state.join("events.json"), state.join("log"));
         let child = Command::new(env!("CARGO_BIN_EXE_bee-traced"))
             .args(["--output", "json", "-v", "--config"])
             .arg(state.join("config.toml"))
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(File::create(&output).unwrap())
             .stderr(File::create(&log).unwrap())
