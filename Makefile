@@ -66,9 +66,9 @@ coverage:        ## lines and branches per module, the daemon's own runs include
 fuzz:            ## every fuzz target for SECS seconds (300)
 	@scripts/fuzz.sh $(SECS)
 
-bench:           ## what the daemon costs here; prints, never fails on a number
+bench:           ## what the daemon costs here; prints, never fails on a number (ARGS=starts: only the starts)
 	@scripts/setup.sh
-	@scripts/bench.sh
+	@scripts/bench.sh $(ARGS)
 
 clean:           ## remove all that was built
 	$(CARGO) clean

@@ -150,9 +150,20 @@ struct bee_affix_state {
 	__u32 reserved;
 };
 
+/* A name that is taken apart: see names.bpf.h. */
+struct bee_name_state {
+	__u32 length;
+	__u32 begin;	/* of the component that is next */
+	__u32 previous; /* the one before it that counts */
+	__u32 previous_length;
+	__u32 mask;
+	__u32 reserved;
+};
+
 struct bee_scratch {
 	struct bee_path_act act;
 	struct bee_affix_state affix;
+	struct bee_name_state name;
 	struct bee_walk_state walk;
 	struct bee_env_state env;
 	struct bee_given given[2];

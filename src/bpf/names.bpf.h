@@ -119,19 +119,40 @@ __noinline __u32 bee_test_directory(__u32 place, __u32 length, __u32 direct)
 /* The result of bee_test_name beside the mask bits. */
 #define BEE_NAME_SLASH 0x100u /* it has a directory in it */
 
-/* Bytes before the next '/' among the `length` at `place`. */
-__noinline __u32 bee_component_length(__u32 place, __u32 length)
+/* Bytes before the next '/' or the NUL that ends a name. */
+__noinline __u32 bee_component_length(__u32 place)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
-	__u32 i;
+
+	return buffer ? bee_find(buffer, place, '/', BEE_NAME_SCAN) : 0;
+}
+
+/* How a step through a name ended. */
+#define BEE_NAME_ON   0u
+#define BEE_NAME_LAST 1u /* the last component is reached */
+
+/* One component of a name that is not the last; the verifier proves it once. */
+__noinline __u32 bee_name_step(__u32 place)
+{
+	struct bee_scratch *buffer = bee_scratch(place);
+	struct bee_name_state *name;
+	__u32 begin, size;
 
 	if (!buffer)
-		return 0;
-	for (i = 0; i < BEE_NAME_SCAN; i++) {
-		if (i >= length || buffer->tail[(place + i) & BEE_TAIL_MASK] == '/')
-			break;
+		return BEE_NAME_LAST;
+	name = &buffer->name;
+	begin = name->begin;
+	size = bee_component_length(place + begin);
+	if (begin + size >= name->length)
+		return BEE_NAME_LAST;
+	/* "./x" and "/x" lie where the walk begins; "." leads nowhere. */
+	if (size && !(size == 1 && buffer->tail[(place + begin) & BEE_TAIL_MASK] == '.')) {
+		name->mask |= bee_test_directory(place + begin, size, 0) | BEE_NAME_SLASH;
+		name->previous = begin;
+		name->previous_length = size;
 	}
-	return i;
+	name->begin = begin + size + 1;
+	return BEE_NAME_ON;
 }
 
 /*
@@ -147,37 +168,30 @@ __noinline __u32 bee_test_name(__u32 place, __u32 length)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
 	struct bee_state *shared = bee_state();
-	__u32 begin, mask, previous, previous_length;
+	struct bee_name_state *name;
 
 	if (!buffer || !shared)
 		return 0;
 	if (length > BEE_NAME_SCAN)
 		return BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_NAME_SLASH;
-	begin = mask = previous = previous_length = bee_unknown(shared, 0);
 	/* rename("a/b/", …): the slashes at the end are not part of the name. */
 	for (__u32 i = 0; i < 8; i++) {
 		if (length > 1 && buffer->tail[(place + length - 1) & BEE_TAIL_MASK] == '/')
-			length--;
+			length = bee_unknown(shared, length - 1);
 	}
-	length = bee_unknown(shared, length);
+	name = &buffer->name;
+	__builtin_memset(name, 0, sizeof(*name));
+	name->length = length;
 	for (__u32 i = 0; i < BEE_NAME_PARTS; i++) {
-		__u32 size = bee_component_length(place + begin, length - begin);
-
-		if (begin + size >= length) {
-			if (previous_length)
-				mask |= bee_test_directory(place + previous, previous_length, 1);
-			if (length > begin)
-				mask |= bee_test_leaf(place + begin, length - begin);
-			return mask;
-		}
-		/* "./x" and "/x" lie where the walk begins; "." leads nowhere. */
-		if (size && !(size == 1 && buffer->tail[(place + begin) & BEE_TAIL_MASK] == '.')) {
-			mask |= bee_test_directory(place + begin, size, 0);
-			previous = bee_unknown(shared, begin);
-			previous_length = bee_unknown(shared, size);
-			mask = bee_unknown(shared, mask | BEE_NAME_SLASH);
-		}
-		begin = bee_unknown(shared, begin + size + 1);
+		if (bee_name_step(place) == BEE_NAME_ON)
+			continue;
+		if (name->previous_length)
+			name->mask |= bee_test_directory(place + name->previous,
+							 name->previous_length, 1);
+		if (name->length > name->begin)
+			name->mask |=
+				bee_test_leaf(place + name->begin, name->length - name->begin);
+		return name->mask;
 	}
 	return BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_NAME_SLASH;
 }

@@ -2,15 +2,15 @@
 //! by using it, never by the kernel's version; what did not work is kept with
 //! its reason for `bee-trace check`.
 
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::Mutex;
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapHandle, Object, OpenObject, PrintLevel};
 
-use super::{FAMILIES, Mechanism, Point, Tier, Variant, ability, skipped::skipped};
+use super::{FAMILIES, Mechanism, Point, Tier, Variant, ability, skipped::skipped, types, types::TypesFile};
 use crate::canary::Acted;
 use crate::config::Limits;
 use crate::error::{Error, Result};
@@ -308,7 +308,7 @@ fn attach(
         let said = capture();
         let result = load(mechanism, conditions, &chosen, &mut |object| {
             for one in &chosen {
-                match program(object, one.variant.program).and_then(attach_one) {
+                match attach_one(object, one.variant) {
                     Ok((link, program)) => {
                         links.push(link);
                         programs.push(program);
@@ -358,12 +358,6 @@ fn named(said: &str, chosen: &[Chosen]) -> Option<Chosen> {
     chosen.iter().find(|one| one.variant.program == name).copied()
 }
 
-fn attach_one(program: libbpf_rs::ProgramMut<'_>) -> Result<(Link, OwnedFd)> {
-    // With the cause, which the short form leaves out.
-    let link = program.attach().map_err(|error| Error::failure(format!("{error:#}")))?;
-    Ok((link, program.as_fd().try_clone_to_owned()?))
-}
-
 fn not_here(point: &Point, refused: &[Refused]) -> NotHere {
     let tried = refused.iter().filter(|refused| refused.point == point.name);
     let reasons: Vec<String> = tried.map(|refused| format!("{}: {}", refused.hook, refused.reason)).collect();
@@ -396,8 +390,13 @@ fn load(
     chosen: &[Chosen],
     use_loaded: UseLoaded<'_>,
 ) -> Result<()> {
+    // The kernel's own types, where no file is given: asked for once, for all objects.
+    let own = match (conditions.btf, types::kernel()) {
+        (None, Ok(kernel)) => Some(kernel.file()?),
+        _ => None,
+    };
     (mechanism.load)(
-        conditions.btf,
+        conditions.btf.or(own.as_ref().map(TypesFile::path)),
         &mut |object| {
             conditions.maps.share(object)?;
             // Only programs of trampolines are preempted while another of the object runs.
@@ -415,6 +414,16 @@ fn load(
     )
 }
 
+fn attach_one(object: &Object, variant: &Variant) -> Result<(Link, OwnedFd)> {
+    let program = program(object, variant.program)?;
+    // libbpf does not see any more which kind of program it is: see `types`.
+    let by_number = types::by_number(variant.hook);
+    let link = if by_number { program.attach_trace() } else { program.attach() };
+    // With the cause, which the short form leaves out.
+    let link = link.map_err(|error| Error::failure(format!("{error:#}")))?;
+    Ok((link, program.as_fd().try_clone_to_owned()?))
+}
+
 fn program<'obj>(object: &'obj Object, name: &str) -> Result<libbpf_rs::ProgramMut<'obj>> {
     object
         .progs_mut()
@@ -422,24 +431,25 @@ fn program<'obj>(object: &'obj Object, name: &str) -> Result<libbpf_rs::ProgramM
         .ok_or_else(|| Error::failure(format!("no program {name}")))
 }
 
-static SAID: Mutex<String> = Mutex::new(String::new());
+thread_local! {
+    static SAID: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 /// libbpf's own words never reach the user raw: they are kept here, shown at
 /// debug level, and searched for the verifier's last line. Returns what gives
-/// them back.
+/// them back. Each thread hears what it makes libbpf say.
 fn capture() -> impl FnOnce() -> String {
     fn keep(_: PrintLevel, text: String) {
-        match SAID.lock() {
-            Ok(mut said) if said.len() < 1 << 20 => said.push_str(&text),
-            _ => {}
-        }
+        SAID.with_borrow_mut(|said| {
+            if said.len() < 1 << 20 {
+                said.push_str(&text);
+            }
+        });
     }
-    if let Ok(mut said) = SAID.lock() {
-        said.clear();
-    }
+    SAID.take();
     libbpf_rs::set_print(Some((PrintLevel::Warn, keep)));
     || {
-        let said = SAID.lock().map(|mut said| std::mem::take(&mut *said)).unwrap_or_default();
+        let said = SAID.take();
         if !said.is_empty() {
             tracing::debug!(libbpf = said.trim_end(), "libbpf");
         }

@@ -5,11 +5,13 @@
 //! first variant that loads, attaches and delivers.
 
 mod ability;
+mod kernel_btf;
 pub mod loader;
 mod skipped;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod types;
 
 use crate::canary::Proof;
 
