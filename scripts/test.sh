@@ -75,7 +75,7 @@ for group in "$@"; do
     portable) BEE_FORCE_TIER=portable root_tests e2e ;;
     slow) root_tests e2e ;;
     vm) vm_tests debian-6.1-amd64 ;;
-    more-vms) vm_tests debian-6.12-arm64 pi5-16k ;;
+    more-vms) vm_tests debian-6.12-arm64 pi5-16k pi5-16k-types ;;
     *) echo "test: no group called $group" >&2; exit 64 ;;
   esac
 done

@@ -58,7 +58,8 @@ run() { # NAME TEST
   build "$arch"
   lock
   toolbox --root scripts/vm/root-image.sh "$arch"
-  kernel "$1"
+  kernel "$(kernel_of "$1")"
+  [ -z "$(field "$1" types)" ] || toolbox scripts/vm/types.sh "$1" "$programs" "target/vm/types-$1"
   toolbox scripts/vm/boot.sh "$1" "$2" "$programs"
 }
 
@@ -71,7 +72,12 @@ every() { # TEST
 case ${1:-} in
   --list) names ;;
   --all) every "${2:-smoke.sh}" ;;
-  --headers) known "$2"; lock; kernel "$2"; toolbox scripts/vm/headers.sh "$2" ;;
+  --headers)
+    known "$2"
+    lock
+    kernel "$(kernel_of "$2")"
+    toolbox scripts/vm/headers.sh "$(kernel_of "$2")"
+    ;;
   ''|-*) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 64 ;;
   *) run "$1" "${2:-smoke.sh}" ;;
 esac

@@ -12,7 +12,7 @@ source scripts/vm/common.sh
 
 name=$1 test=$2 programs=$3
 arch=$(field "$name" arch)
-kernel=$cache/kernel/$name
+kernel=$cache/kernel/$(kernel_of "$name")
 out=$PWD/target/vm/$name
 make_scratch
 guest=$scratch/guest
@@ -47,6 +47,7 @@ cp "tests/vm/$test" "$root/vm/test"
 field "$name" expect >"$root/vm/expect"
 field "$name" page >"$root/vm/page"
 payload
+[ -z "$(field "$name" types)" ] || cp -a "target/vm/types-$name/." "$root/"
 [ -z "${VM_EXTRA:-}" ] || cp -a "$VM_EXTRA/." "$root/"
 
 rm -rf "$out"

@@ -17,6 +17,13 @@ names() { sed -n 's/^\[\(.*\)\]$/\1/p' "$table"; }
 
 known() { [ -n "$(field "$1" arch)" ] || die "no kernel $1 in $table"; }
 
+# Whose kernel a row boots: its own, or that of another row.
+kernel_of() {
+  local other
+  other=$(field "$1" kernel)
+  echo "${other:-$1}"
+}
+
 # A directory on the cache's file system that goes when the script ends.
 make_scratch() {
   mkdir -p "$cache"
