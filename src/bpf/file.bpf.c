@@ -49,8 +49,11 @@ __noinline int bee_on_descriptor(__u64 regs, bee_what call)
 }
 
 /* `address` is the context's first word: the registers. */
-static __always_inline int bee_sys_exit(void *address, __u64 number, long result, __u16 hook)
+static __always_inline int bee_sys_exit(void *address, __u64 number, long ended, __u16 hook)
 {
+	/* Before 5.15 arm64 gives the result of a 32-bit call without its sign above bit 31; every
+	 * call of the tables ends with a descriptor, 0 or -errno. */
+	__s32 result = ended;
 	const struct bee_settings *set;
 	const struct bee_call *call;
 	__u8 native, compat, index;
