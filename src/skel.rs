@@ -23,6 +23,12 @@ pub mod file_security {
 pub mod process_portable {
     include!(concat!(env!("OUT_DIR"), "/process_portable.skel.rs"));
 }
+pub mod memory {
+    include!(concat!(env!("OUT_DIR"), "/memory.skel.rs"));
+}
+pub mod memory_portable {
+    include!(concat!(env!("OUT_DIR"), "/memory_portable.skel.rs"));
+}
 pub mod file_portable {
     include!(concat!(env!("OUT_DIR"), "/file_portable.skel.rs"));
 }

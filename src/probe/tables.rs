@@ -349,10 +349,38 @@ const FILE_PORTABLE: Mechanism = Mechanism {
     load: |btf, prepare, loaded| load::<skel::file_portable::FilePortableSkelBuilder>(btf, prepare, loaded),
 };
 
+const MEMORY: Mechanism = Mechanism {
+    object: "memory",
+    slots: 1,
+    points: &[required(
+        "acts on other processes",
+        Proof::Always,
+        &[
+            variant("tp_btf__sys_exit", "tp_btf/sys_exit", 192, Tier::Tracepoint),
+            variant("raw_tp__sys_exit", "raw_tp/sys_exit", 193, Tier::Tracepoint),
+        ],
+    )],
+    load: |btf, prepare, loaded| load::<skel::memory::MemorySkelBuilder>(btf, prepare, loaded),
+};
+
+const MEMORY_PORTABLE: Mechanism = Mechanism {
+    object: "memory_portable",
+    slots: 1,
+    points: &[required(
+        "acts on other processes",
+        Proof::Always,
+        &[variant("raw_tp__sys_exit", "raw_tp/sys_exit", 194, Tier::Portable)],
+    )],
+    load: |btf, prepare, loaded| {
+        load::<skel::memory_portable::MemoryPortableSkelBuilder>(btf, prepare, loaded)
+    },
+};
+
 /// Every sensor there is.
 pub const FAMILIES: &[Family] = &[
     Family { name: "process", mechanisms: &[PROCESS, PROCESS_PORTABLE] },
     Family { name: "file", mechanisms: &[FILE_FULL, FILE_KPROBE, FILE, FILE_PORTABLE] },
+    Family { name: "memory", mechanisms: &[MEMORY, MEMORY_PORTABLE] },
 ];
 
 /// Opens, prepares and loads one skeleton; generic because each skeleton has

@@ -6,7 +6,9 @@
 //! as long as this file. Members end with a comma; closing an object
 //! turns the last one into the brace.
 
-use crate::event::{Body, Device, Event, Exec, File, Flags, Loss, Outcome, Process};
+use crate::event::{
+    Body, Device, EntityId, Event, Exec, File, Flags, Loss, Memory, Outcome, Process, Target,
+};
 use crate::text;
 
 /// Appends `event` as one JSON object and a newline.
@@ -144,13 +146,7 @@ impl Line<'_> {
         self.open("\"process\":", b'{');
         self.number("\"pid\":", process.pid.into());
         if let Some(id) = process.entity_id {
-            self.raw("\"entity_id\":\"");
-            text::push_hex8(self.out, id.boot);
-            self.out.push(b'-');
-            text::push_u64(self.out, id.pid.into());
-            self.out.push(b'-');
-            text::push_u64(self.out, id.start_ticks);
-            self.raw("\",");
+            self.entity_id(id);
         }
         if !process.name.is_empty() {
             self.bytes("\"name\":", &process.name);
@@ -200,6 +196,60 @@ impl Line<'_> {
             self.number("\"exit_code\":", (*code).into());
         }
         self.close(b'}');
+    }
+
+    fn entity_id(&mut self, id: EntityId) {
+        self.raw("\"entity_id\":\"");
+        text::push_hex8(self.out, id.boot);
+        self.out.push(b'-');
+        text::push_u64(self.out, id.pid.into());
+        self.out.push(b'-');
+        text::push_u64(self.out, id.start_ticks);
+        self.raw("\",");
+    }
+
+    /// The process that something was done to.
+    fn target(&mut self, target: &Target) {
+        self.open("\"target\":", b'{');
+        self.open("\"process\":", b'{');
+        if let Some(pid) = target.pid {
+            self.number("\"pid\":", pid.into());
+        }
+        if let Some(id) = target.entity_id {
+            self.entity_id(id);
+        }
+        if !target.name.is_empty() {
+            self.bytes("\"name\":", &target.name);
+        }
+        if let Some(executable) = target.executable {
+            self.bytes("\"executable\":", executable);
+        }
+        if target.start != 0 {
+            self.time("\"start\":", target.start);
+        }
+        if let Some(user) = target.user {
+            self.open("\"user\":", b'{');
+            self.keyword("\"id\":", user.id.into());
+            if let Some(name) = user.name {
+                self.text("\"name\":", name);
+            }
+            self.close(b'}');
+        }
+        self.close(b'}');
+        self.close(b'}');
+    }
+
+    fn bee_memory(&mut self, memory: &Memory) {
+        if let Some(request) = memory.request {
+            self.text("\"request\":", request);
+        }
+        if let Some(access) = memory.access {
+            self.text("\"access\":", access.name());
+        }
+        // Nothing is known of it: no key says so, the flag does.
+        if memory.target != Target::default() {
+            self.target(&memory.target);
+        }
     }
 
     fn file(&mut self, file: &File) {
@@ -259,6 +309,7 @@ impl Line<'_> {
             Body::Exec(exec) => self.bee_exec(exec),
             Body::Exit { signal: Some(signal), .. } => self.number("\"signal\":", (*signal).into()),
             Body::Loss(loss) => self.bee_loss(loss),
+            Body::Memory(memory) => self.bee_memory(memory),
             Body::Exit { .. } | Body::Fork | Body::Note(_) => {}
         }
         // Last, because only now it is known whether every string was UTF-8.

@@ -8,10 +8,11 @@ use bee_trace::btf::{Btf, Fact, Offset, needs};
 use crate::found;
 
 /// The types our programs were compiled against, as far as they used them.
-const COMPILED: [&[u8]; 3] = [
+const COMPILED: [&[u8]; 4] = [
     include_bytes!(concat!(env!("OUT_DIR"), "/file_security.btf")),
     include_bytes!(concat!(env!("OUT_DIR"), "/file.btf")),
     include_bytes!(concat!(env!("OUT_DIR"), "/process.btf")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/memory.btf")),
 ];
 
 #[test]

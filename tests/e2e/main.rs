@@ -14,6 +14,7 @@ mod flags;
 mod hog;
 mod identity;
 mod lifecycle;
+mod memory;
 mod names;
 mod opens;
 mod paths;
