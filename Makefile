@@ -31,7 +31,7 @@ build-arm64:     ## the same for arm64 (target/arm64/aarch64-unknown-linux-gnu/r
 
 lint:            ## formatting of Rust and C, clippy
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets --test '*' -- -D warnings
+	$(CARGO) clippy --locked --lib --bins --benches --test '*' -- -D warnings
 	scripts/clang-format.sh
 
 test:            ## everything that must hold: lint, unit and root tests

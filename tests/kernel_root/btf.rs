@@ -45,7 +45,7 @@ fn matches(said: &str) -> BTreeSet<(String, u64)> {
         .map(|(_, found)| {
             let mut words = found.split(' ');
             let field = words.nth(1).unwrap().to_owned();
-            let offset = words.last().unwrap().trim_end_matches(')').parse().unwrap();
+            let offset = words.next_back().unwrap().trim_end_matches(')').parse().unwrap();
             (field, offset)
         })
         .collect()

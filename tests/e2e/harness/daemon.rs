@@ -109,12 +109,6 @@ impl Daemon {
         self.child.id()
     }
 
-    /// Time all its threads have run so far, those that have ended too; children apart.
-    pub fn cpu_time(&self) -> std::time::Duration {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        nix::time::clock_gettime(nix::time::clock_getcpuclockid(pid).unwrap()).unwrap().into()
-    }
-
     /// What it wrote to standard error so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
