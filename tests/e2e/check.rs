@@ -1,5 +1,6 @@
 //! `bee-trace check` and `bee-trace config`.
 
+use bee_trace::probe::BLIND;
 use serde_json::Value;
 
 use crate::harness::{Fixture, bee_trace};
@@ -43,6 +44,22 @@ fn root_check_for_machines() {
         );
     }
     assert!([0, 1, 69].contains(&output.status.code().unwrap()));
+}
+
+/// docs/blind-spots.md and this report are made of one table.
+#[test]
+fn root_check_names_every_blind_spot_of_its_tiers() {
+    let output = bee_trace().args(["check", "--json"]).output().unwrap();
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sensors = value["sensors"].as_array().unwrap();
+    assert!(!sensors.is_empty(), "{value}");
+    for sensor in sensors {
+        let lost = sensor["lost"].as_array().unwrap();
+        for (_, tier, text) in BLIND.iter().filter(|row| sensor["sensor"] == row.0) {
+            let named = lost.iter().any(|word| word == text);
+            assert_eq!(named, sensor["tier"] == tier.name(), "{text}: {sensor}");
+        }
+    }
 }
 
 #[test]
