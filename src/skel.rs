@@ -26,6 +26,9 @@ pub mod process_portable {
 pub mod memory {
     include!(concat!(env!("OUT_DIR"), "/memory.skel.rs"));
 }
+pub mod memory_hooks {
+    include!(concat!(env!("OUT_DIR"), "/memory_hooks.skel.rs"));
+}
 pub mod memory_portable {
     include!(concat!(env!("OUT_DIR"), "/memory_portable.skel.rs"));
 }

@@ -42,6 +42,7 @@ fn opened(mechanism: &Mechanism) -> Opened {
         "file" => open::<skel::file::FileSkelBuilder>(),
         "process_portable" => open::<skel::process_portable::ProcessPortableSkelBuilder>(),
         "memory" => open::<skel::memory::MemorySkelBuilder>(),
+        "memory_hooks" => open::<skel::memory_hooks::MemoryHooksSkelBuilder>(),
         "memory_portable" => open::<skel::memory_portable::MemoryPortableSkelBuilder>(),
         "file_portable" => open::<skel::file_portable::FilePortableSkelBuilder>(),
         "file_security" => open::<skel::file_security::FileSecuritySkelBuilder>(),
