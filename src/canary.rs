@@ -144,6 +144,8 @@ fn reach_for(target: Pid) {
     unsafe {
         let descriptor = libc::syscall(libc::SYS_pidfd_open, target.as_raw(), 0);
         libc::syscall(libc::SYS_pidfd_getfd, descriptor, 0, 0);
+        // And what the kernel sensor must: an io_uring that cannot be, with no entries.
+        libc::syscall(libc::SYS_io_uring_setup, 0, std::ptr::null::<u8>());
     }
 }
 

@@ -62,6 +62,8 @@ pub enum Sensor {
     File,
     /// Who reaches for the memory of other processes.
     Memory,
+    /// Modules, eBPF programs of others, io_uring, the clock, and signals for the daemon.
+    Kernel,
 }
 
 impl Sensor {
@@ -71,6 +73,7 @@ impl Sensor {
             Self::Process => "process",
             Self::File => "file",
             Self::Memory => "memory",
+            Self::Kernel => "kernel",
         }
     }
 }

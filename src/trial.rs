@@ -60,6 +60,7 @@ fn attempt(
         let wanted = match family.name {
             "process" => config.sensors.process,
             "memory" => config.sensors.memory,
+            "kernel" => config.sensors.kernel,
             _ => config.sensors.file,
         };
         if !wanted {

@@ -5,8 +5,8 @@
 #![allow(missing_docs)]
 
 pub use crate::skel::base::types::{
-    bee_cgroup, bee_device_key, bee_exec, bee_file, bee_header, bee_inode_key, bee_memory, bee_process,
-    bee_rule_key, bee_settings, bee_state,
+    bee_cgroup, bee_device_key, bee_exec, bee_file, bee_header, bee_inode_key, bee_kernel, bee_memory,
+    bee_process, bee_rule_key, bee_settings, bee_state,
 };
 
 /// `BEE_WIRE_VERSION` of wire.h; a test compares the two.
@@ -40,6 +40,11 @@ pub const KIND_PROC_MEM: u16 = 27;
 pub const KIND_PROC_ENVIRON: u16 = 28;
 pub const KIND_PROC_MAPS: u16 = 29;
 pub const KIND_PIDFD_GETFD: u16 = 30;
+pub const KIND_MODULE_LOAD: u16 = 32;
+pub const KIND_BPF: u16 = 33;
+pub const KIND_IO_URING: u16 = 34;
+pub const KIND_TIME_SET: u16 = 35;
+pub const KIND_KILL: u16 = 36;
 
 /// The scanner's note on a directory: its mount is complete (`BEE_WATCH_MOUNT`).
 pub const WATCH_MOUNT: u64 = 4;
@@ -82,6 +87,7 @@ plain! {
     bee_file = 160,
     bee_cgroup = 120,
     bee_memory = 152,
+    bee_kernel = 120,
     bee_rule_key = 16,
     bee_inode_key = 16,
     bee_device_key = 16,

@@ -38,7 +38,7 @@ fn no_default_is_lost_on_the_way_into_the_configuration() {
         assert!(exclude.exe.is_some() && bounded, "{exclude:?}");
     }
     assert_eq!(config.output.actions, ACTIONS.iter().map(|facts| facts.action).collect::<Vec<_>>());
-    assert!(config.sensors.process && config.sensors.file && config.sensors.memory);
+    assert!(config.sensors.process && config.sensors.file && config.sensors.memory && config.sensors.kernel);
     assert_eq!((config.limits.alert_ring_kib, config.limits.bulk_ring_kib), (512, 512));
     assert_eq!((config.limits.inodes, config.limits.processes, config.limits.queue_kib), (16384, 8192, 1024));
     assert_eq!(

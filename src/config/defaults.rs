@@ -247,6 +247,11 @@ pub(super) const ACTIONS: &[&str] = &[
     "proc-environ",
     "proc-maps",
     "pidfd-getfd",
+    "module-load",
+    "bpf",
+    "io-uring",
+    "time-set",
+    "kill",
 ];
 
 /// `[[exclude]]`: the program's true path, and the files whose reading is its job.

@@ -59,6 +59,8 @@ pub struct Sensors {
     pub file: bool,
     /// who reaches for the memory of others.
     pub memory: bool,
+    /// changes of the kernel, and signals for the daemon.
+    pub kernel: bool,
 }
 
 /// `[process]`

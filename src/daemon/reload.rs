@@ -41,6 +41,7 @@ impl Overrides {
             config.sensors.process = sensors.contains(&"process");
             config.sensors.file = sensors.contains(&"file");
             config.sensors.memory = sensors.contains(&"memory");
+            config.sensors.kernel = sensors.contains(&"kernel");
         }
     }
 }

@@ -203,6 +203,7 @@ fn sensors(
     let wanted = |family: &&Family| match family.name {
         "process" => config.sensors.process,
         "memory" => config.sensors.memory,
+        "kernel" => config.sensors.kernel,
         _ => config.sensors.file,
     };
     let (first, others): (Vec<&Family>, Vec<&Family>) =

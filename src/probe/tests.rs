@@ -41,6 +41,8 @@ fn opened(mechanism: &Mechanism) -> Opened {
         "process" => open::<skel::process::ProcessSkelBuilder>(),
         "file" => open::<skel::file::FileSkelBuilder>(),
         "process_portable" => open::<skel::process_portable::ProcessPortableSkelBuilder>(),
+        "kernel" => open::<skel::kernel::KernelSkelBuilder>(),
+        "kernel_portable" => open::<skel::kernel_portable::KernelPortableSkelBuilder>(),
         "memory" => open::<skel::memory::MemorySkelBuilder>(),
         "memory_hooks" => open::<skel::memory_hooks::MemoryHooksSkelBuilder>(),
         "memory_portable" => open::<skel::memory_portable::MemoryPortableSkelBuilder>(),
@@ -123,12 +125,14 @@ macro_rules! object {
 /// One relocation in an object, and libbpf wants the kernel's types for all of it.
 #[test]
 fn objects_of_the_portable_tier_need_no_type_of_the_kernel() {
-    let objects: [(&str, &[u8], bool); 7] = [
+    let objects: [(&str, &[u8], bool); 9] = [
         ("base", object!("base"), false),
         ("process_portable", object!("process_portable"), false),
         ("file_portable", object!("file_portable"), false),
         ("memory_portable", object!("memory_portable"), false),
         ("memory", object!("memory"), true),
+        ("kernel_portable", object!("kernel_portable"), false),
+        ("kernel", object!("kernel"), true),
         // That the count is right is shown by those that have some.
         ("process", object!("process"), true),
         ("file", object!("file"), true),
@@ -140,7 +144,11 @@ fn objects_of_the_portable_tier_need_no_type_of_the_kernel() {
         mechanism.points.iter().flat_map(|point| point.variants).any(|variant| variant.tier == Tier::Portable)
     });
     let names: Vec<&str> = portable.map(|mechanism| mechanism.object).collect();
-    assert_eq!(names, ["process_portable", "file_portable", "memory_portable"], "each is in the list above");
+    assert_eq!(
+        names,
+        ["process_portable", "file_portable", "memory_portable", "kernel_portable"],
+        "each is in the list above"
+    );
     for family in FAMILIES {
         let last = family.mechanisms.last().unwrap();
         assert!(last.object.ends_with("_portable"), "{}: what needs least is tried last", family.name);

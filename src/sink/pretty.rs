@@ -4,7 +4,9 @@
 
 use std::mem::MaybeUninit;
 
-use crate::event::{Action, Body, Device, Event, Exec, File, Loss, Memory, Outcome, Process, Severity};
+use crate::event::{
+    Action, Body, Device, Event, Exec, File, Kernel, Loss, Memory, Outcome, Process, Severity,
+};
 use crate::text::{self, push_quoted, push_shown, push_u64};
 
 /// Characters of argv that are shown.
@@ -117,6 +119,7 @@ impl View {
             Body::Exit { code, signal } => exit_words(*code, *signal, out),
             Body::File(file) => file_words(event.action, file, out),
             Body::Memory(memory) => memory_words(memory, out),
+            Body::Kernel(kernel) => kernel_words(kernel, out),
             Body::Loss(loss) => self.loss_words(loss, out),
             Body::Note(note) => {
                 out.push(b' ');
@@ -251,15 +254,18 @@ fn exit_words(code: Option<u32>, signal: Option<u32>, out: &mut Vec<u8>) {
         push_u64(out, code.into());
     }
     if let Some(signal) = signal {
-        let known =
-            i32::try_from(signal).ok().and_then(|number| nix::sys::signal::Signal::try_from(number).ok());
         out.extend_from_slice(b" killed by ");
-        match known {
-            Some(known) => out.extend_from_slice(known.as_str().as_bytes()),
-            None => {
-                out.extend_from_slice(b"signal ");
-                push_u64(out, signal.into());
-            }
+        push_signal(signal, out);
+    }
+}
+
+fn push_signal(signal: u32, out: &mut Vec<u8>) {
+    let known = i32::try_from(signal).ok().and_then(|number| nix::sys::signal::Signal::try_from(number).ok());
+    match known {
+        Some(known) => out.extend_from_slice(known.as_str().as_bytes()),
+        None => {
+            out.extend_from_slice(b"signal ");
+            push_u64(out, signal.into());
         }
     }
 }
@@ -307,6 +313,37 @@ fn file_words(action: Action, file: &File, out: &mut Vec<u8>) {
         push_u64(out, major.into());
         out.push(b':');
         push_u64(out, minor.into());
+    }
+}
+
+/// ` BPF_PROG_LOAD type 2`, ` nfs`, ` SIGTERM to bee-traced[812]`
+fn kernel_words(kernel: &Kernel, out: &mut Vec<u8>) {
+    if let Some(request) = kernel.request {
+        out.push(b' ');
+        out.extend_from_slice(request.as_bytes());
+    }
+    if let Some(module) = &kernel.module {
+        out.push(b' ');
+        push_quoted(out, module);
+    }
+    for (word, number) in
+        [(&b" type "[..], kernel.object_type), (b" id ", kernel.object_id), (b" entries ", kernel.entries)]
+    {
+        if let Some(number) = number {
+            out.extend_from_slice(word);
+            push_u64(out, number.into());
+        }
+    }
+    if let Some(signal) = kernel.signal {
+        out.push(b' ');
+        push_signal(signal, out);
+        match &kernel.target {
+            Some(target) => {
+                out.extend_from_slice(b" to ");
+                name_and_pid(&target.name, target.pid.unwrap_or(0), out);
+            }
+            None => out.extend_from_slice(b" to all"),
+        }
     }
 }
 

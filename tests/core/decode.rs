@@ -228,6 +228,7 @@ fn no_single_changed_byte_panics_and_what_is_read_lies_inside() {
                     Body::File(file) => vec![file.name, file.walk.0, file.name_2, file.walk_2.0],
                     Body::Cgroup { path, .. } => vec![path],
                     Body::Memory(memory) => vec![memory.name],
+                    Body::Kernel(kernel) => vec![kernel.name],
                     Body::Fork { .. } | Body::Exit(_) => vec![],
                 };
                 for string in strings {

@@ -13,6 +13,7 @@ mod check;
 mod flags;
 mod hog;
 mod identity;
+mod kernel;
 mod lifecycle;
 mod memory;
 mod names;
