@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::event::{Action, Event};
 
 pub mod file;
+mod form;
 pub mod json;
 mod lines;
 pub mod pretty;
