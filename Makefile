@@ -31,7 +31,7 @@ build-arm64:     ## the same for arm64 (target/arm64/aarch64-unknown-linux-gnu/r
 
 lint:            ## formatting of Rust and C, clippy
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --lib --bins --benches --test '*' -- -D warnings
 	scripts/clang-format.sh
 
 test:            ## everything that must hold: lint, unit and root tests
@@ -69,9 +69,9 @@ coverage:        ## lines and branches per module, the daemon's own runs include
 fuzz:            ## every fuzz target for SECS seconds (300)
 	@scripts/fuzz.sh $(SECS)
 
-bench:           ## what the daemon costs here; prints, never fails on a number
+bench:           ## what the daemon costs here; prints, never fails on a number (ARGS=starts: only the starts)
 	@scripts/setup.sh
-	@scripts/bench.sh
+	@scripts/bench.sh $(ARGS)
 
 clean:           ## remove all that was built
 	$(CARGO) clean

@@ -2,21 +2,26 @@
 //!
 //! `step` is all of it; each record ends in exactly one `Fate`, which is counted,
 //! so that what the kernel submitted is what was delivered plus what was not, and why.
+//! What is particular to a sensor's records is in the module of its name.
+
+mod canary;
+mod file;
+mod process;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::canary::{self, Known};
-use crate::decide::{Decide, FileFacts, Match, Verdict, exec_severity};
-use crate::decode::{self, Body, File, Record, Undecodable};
-use crate::enrich::process::Image;
-use crate::enrich::{Enrich, seen};
-use crate::event::{Access, Action, Device, Event, Exec, Flags, Outcome, Severity, Text};
-use crate::probe::{self, Tier};
+use crate::decide::Decide;
+use crate::decode::{self, Body, Record, Undecodable};
+use crate::enrich::Enrich;
+use crate::event::{self, Action, Event, Flags, Outcome, Severity};
+use crate::probe;
 use crate::shared::Counters;
 use crate::sink::Sink;
-use crate::wire::{self, bee_file, bee_header};
-use crate::{event, path};
+use crate::wire::{self, bee_header};
+
+pub use canary::Canary;
+use file::Learned;
 
 /// How a record ended in user space: the columns of `stages`. The order is
 /// stored across versions.
@@ -78,54 +83,6 @@ pub enum Errand {
         /// `s_dev`.
         device: u32,
     },
-}
-
-/// A file whose identity the kernel side knows. An inode number is given again;
-/// the generation tells.
-#[derive(Debug)]
-struct Learned {
-    generation: u32,
-    path: Rc<[u8]>,
-}
-
-/// Identities remembered with their paths at most.
-const LEARNED: usize = 65_536;
-
-/// What the canary's records showed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Canary {
-    /// Its process; 0: none is expected.
-    pub pid: u32,
-    /// Hooks that reported an act of it rightly (`enum bee_hook`).
-    pub hooks: Vec<u16>,
-    /// What its records are compared with, where the types they are read with may be wrong.
-    pub known: Option<Known>,
-    /// The first thing that was not so.
-    pub wrong: Option<String>,
-}
-
-impl Canary {
-    /// Compares a record of the canary's with what is known of it.
-    pub(crate) fn compare(&mut self, record: &Record<'_>) {
-        let Some(known) = self.known.as_mut().filter(|_| self.pid != 0 && self.pid == record.header.tgid)
-        else {
-            return;
-        };
-        // Hooks that read no type of the kernel's have nothing wrong from there.
-        let (hook, tier) = probe::hook(record.header.hook);
-        if tier != Tier::Portable.name()
-            && let Err(why) = known.check(record)
-        {
-            self.wrong.get_or_insert_with(|| format!("{hook}: {why}"));
-        }
-    }
-
-    /// Notes the hook of a record of the canary's; `right`: the record says what was done.
-    fn hears(&mut self, header: &bee_header, right: bool) {
-        if self.pid != 0 && self.pid == header.tgid && right {
-            self.hooks.push(header.hook);
-        }
-    }
 }
 
 /// Everything between the rings and the sinks.
@@ -216,31 +173,13 @@ impl Pipeline {
             }
             // Its name is asked for a little longer by what is under way; the table makes room by itself.
             Body::Cgroup { .. } => Fate::Context,
-            Body::File(file) if header.kind == wire::KIND_IDENTITY => self.identity(&file),
-            Body::File(file) => self.file(header, &file, sequence),
+            Body::File(file) => match action(header.kind) {
+                None => self.identity(&file),
+                Some(action) => self.file(header, action, &file, sequence),
+            },
             Body::Exec(exec) => self.exec(header, &exec, sequence),
-            Body::Fork { sibling } => {
-                let mut child = seen(header);
-                if sibling {
-                    child.parent = self.enrich.processes.parent_of(header.ppid);
-                }
-                self.enrich.processes.forked(child, header.ppid);
-                self.canary.hears(header, true);
-                self.process(header, event::Body::Fork, sequence)
-            }
-            Body::Exit(status) => {
-                self.canary.hears(header, true);
-                if !self.enrich.processes.exited(seen(header)) {
-                    return Fate::Duplicate;
-                }
-                let signal = status & 0x7f;
-                let known = !Flags(header.flags).contains(Flags::STATUS_UNKNOWN);
-                let body = event::Body::Exit {
-                    code: (known && signal == 0).then_some(status >> 8 & 0xff),
-                    signal: (known && signal != 0).then_some(signal),
-                };
-                self.process(header, body, sequence)
-            }
+            Body::Fork { sibling } => self.fork(header, sibling, sequence),
+            Body::Exit(status) => self.exit(header, status, sequence),
         }
     }
 
@@ -250,209 +189,6 @@ impl Pipeline {
             return Some(Fate::Canary);
         }
         (self.own.contains(&header.tgid) && header.tgid != 0).then_some(Fate::Own)
-    }
-
-    fn process(&mut self, header: &bee_header, body: event::Body<'_>, sequence: u64) -> Fate {
-        if let Some(fate) = self.own_act(header) {
-            return fate;
-        }
-        let actor = self.enrich.actor(header);
-        let action = action(header.kind);
-        let mut event = frame(&self.enrich, header, action, Severity::Info, sequence, body);
-        event.flags.insert(actor.flags);
-        event.process = Some(self.enrich.process(header, &actor));
-        Self::deliver(&mut self.sinks, &event)
-    }
-
-    fn exec(&mut self, header: &bee_header, exec: &decode::Exec<'_>, sequence: u64) -> Fate {
-        self.path.clear();
-        exec.image.write(&mut self.path);
-        let as_given = Flags(header.flags).contains(Flags::EXE_AS_GIVEN);
-        if as_given {
-            self.path.extend_from_slice(exec.script);
-        }
-        self.canary.hears(header, self.path == self.canary_path || self.path == canary::FILE);
-        let kept = Flags::EXE_MEMFD.0 | Flags::EXE_DELETED.0 | Flags::EXE_TMPFS.0 | Flags::EXE_AS_GIVEN.0;
-        let image = Image {
-            executable: self.path.as_slice().into(),
-            args: exec.args.into(),
-            flags: header.flags & (kept | Flags::ARGS_TRUNCATED.0 | Flags::ARGS_UNREADABLE.0),
-        };
-        self.enrich.processes.executed(seen(header), image);
-        if let Some(fate) = self.own_act(header) {
-            return fate;
-        }
-        let secret_env: Vec<Text<'_>> = exec
-            .env
-            .split(|byte| *byte == 0)
-            .filter(|name| !name.is_empty() && self.decide.secret_env(name))
-            .map(Text::from)
-            .collect();
-        let severity = exec_severity(Flags(header.flags), !secret_env.is_empty());
-        let script = (!as_given && !exec.script.is_empty()).then(|| exec.script.into());
-        let body = event::Body::Exec(Exec { script, secret_env });
-        let actor = self.enrich.actor(header);
-        let mut event = frame(&self.enrich, header, Action::Exec, severity, sequence, body);
-        event.flags.insert(actor.flags);
-        event.process = Some(self.enrich.process(header, &actor));
-        Self::deliver(&mut self.sinks, &event)
-    }
-
-    /// The scanner showed a file to the kernel side.
-    fn identity(&mut self, file: &File<'_>) -> Fate {
-        let fixed = file.fixed;
-        self.path.clear();
-        file.walk.write(&mut self.path);
-        if fixed.value & wire::WATCH_MOUNT != 0 {
-            self.errands.push(Errand::Complete { point: self.path.clone(), device: fixed.device });
-            return Fate::Context;
-        }
-        if fixed.node != 0 {
-            self.devices.insert(fixed.node, self.path.as_slice().into());
-        } else {
-            self.learn(fixed);
-        }
-        Fate::Context
-    }
-
-    /// The file at `self.path` is a watched one with this identity.
-    fn learn(&mut self, fixed: &bee_file) {
-        let (device, inode, generation) = (fixed.device, fixed.inode, fixed.inode_generation);
-        // Of several names of one file that whose every open is watched says the most.
-        let known = self.learned.get(&(device, inode)).filter(|known| known.generation == generation);
-        if known.is_some_and(|known| self.decide.watched(&known.path, false)) {
-            return;
-        }
-        if self.learned.len() >= LEARNED && !self.learned.contains_key(&(device, inode)) {
-            // Most are of files long gone: begin anew, and be shown those that are there.
-            self.learned.clear();
-            self.errands.push(Errand::RescanAll);
-        }
-        self.learned.insert((device, inode), Learned { generation, path: self.path.as_slice().into() });
-    }
-
-    fn file(&mut self, header: &bee_header, file: &File<'_>, sequence: u64) -> Fate {
-        let fixed = file.fixed;
-        let action = action(header.kind);
-        let mut flags = Flags(header.flags);
-        let by_name = !file.name.is_empty();
-
-        // Which paths: of the file itself, or given names joined to their directories.
-        self.path.clear();
-        self.other.clear();
-        // Where nothing is known of the process, neither is its directory.
-        let join = if flags.contains(Flags::PROCESS_PARTIAL) { path::alone } else { path::join };
-        match action {
-            Action::Rename | Action::Link => {
-                join(file.walk, file.name, &mut self.other);
-                join(file.walk_2, file.name_2, &mut self.path);
-            }
-            _ if by_name => join(file.walk, file.name, &mut self.path),
-            _ => file.walk.write(&mut self.path),
-        }
-        if action == Action::Symlink && !file.name_2.is_empty() {
-            path::resolve_link(&self.path, file.name_2, &mut self.other);
-        }
-        if by_name {
-            flags.insert(Flags::PATH_FROM_ARGS);
-            if [&self.path, &self.other].iter().any(|path| path.first().is_some_and(|byte| *byte != b'/')) {
-                flags.insert(Flags::PATH_RELATIVE);
-            }
-        }
-        if self.canary.pid != 0 && self.canary.pid == header.tgid {
-            // Of the other acts it does what was done is not compared: they have names of its own.
-            let right = action != Action::Open
-                || header.result < 0
-                || self.path == self.canary_path
-                || self.path == canary::FILE;
-            self.canary.hears(header, right);
-            return Fate::Canary;
-        }
-        if self.own.contains(&header.tgid) {
-            return Fate::Own;
-        }
-
-        // Whether it is an event.
-        let node = (fixed.node != 0).then_some(fixed.node);
-        let known = match node {
-            Some(node) => self.devices.get(&node),
-            None => self
-                .learned
-                .get(&(fixed.device, fixed.inode))
-                .filter(|known| fixed.inode != 0 && known.generation == fixed.inode_generation)
-                .map(|known| &known.path),
-        };
-        let known = known.cloned();
-        let known_as = known.as_deref();
-        let actor = self.enrich.actor(header);
-        let facts = FileFacts {
-            action,
-            path: &self.path,
-            other: &self.other,
-            known_as,
-            writes: fixed.access & 2 != 0,
-            refused: header.result < 0,
-            executable: self.enrich.sure_path(header, &actor),
-            unit: self.enrich.cgroups.get(header.cgroup).and_then(|(unit, _)| unit),
-        };
-        let (verdict, by) = self.decide.file(&facts);
-        if matches!(action, Action::Rename | Action::Link) && header.result == 0 {
-            let to = self.path.clone();
-            self.errands.push(if verdict == Verdict::NotWatched {
-                Errand::Moved(to)
-            } else {
-                Errand::Rescan(to)
-            });
-        }
-        if fixed.inode != 0 && node.is_none() && known_as.is_none() && verdict != Verdict::NotWatched {
-            // The kernel side learned it at once; other names of it are known by this.
-            self.learn(fixed);
-        }
-        let severity = match verdict {
-            Verdict::Deliver(severity) => severity,
-            Verdict::Excluded => return Fate::Excluded,
-            Verdict::NotWatched => {
-                if fixed.inode != 0 && known_as.is_none() {
-                    self.errands.push(Errand::Unlearn { inode: fixed.inode, device: fixed.device });
-                }
-                return Fate::NotWatched;
-            }
-        };
-
-        // What it looks like to a reader.
-        if by == Match::Identity {
-            flags.insert(Flags::BY_IDENTITY);
-        } else {
-            flags.0 &= !Flags::BY_IDENTITY.0;
-        }
-        flags.insert(actor.flags);
-        let other = || Some(Text::from(&*self.other));
-        let body = event::Body::File(event::File {
-            path: (&*self.path).into(),
-            target_path: match action {
-                Action::Symlink => Some(file.name_2.into()),
-                Action::Link => other(),
-                _ => None,
-            },
-            old_path: if action == Action::Rename { other() } else { None },
-            known_as: known_as.filter(|_| by == Match::Identity).map(Text::from),
-            inode: fixed.inode,
-            device: (fixed.inode != 0).then(|| device(fixed.device)),
-            node: node.map(device),
-            mode: (fixed.mode != 0 || action == Action::Chmod).then_some(fixed.mode),
-            owner: (action == Action::Chown).then(|| (owner(fixed.owner_uid), owner(fixed.owner_gid))),
-            size: (action == Action::Truncate && fixed.value != wire::LENGTH_UNKNOWN).then_some(fixed.value),
-            access: match fixed.access & 3 {
-                1 => Some(Access::Read),
-                2 => Some(Access::Write),
-                3 => Some(Access::ReadWrite),
-                _ => None,
-            },
-        });
-        let mut event = frame(&self.enrich, header, action, severity, sequence, body);
-        event.flags = flags;
-        event.process = Some(self.enrich.process(header, &actor));
-        Self::deliver(&mut self.sinks, &event)
     }
 }
 
@@ -486,31 +222,24 @@ fn frame<'a>(
     }
 }
 
-/// The action of a record's kind. Kinds without one never get here.
-pub fn action(kind: u16) -> Action {
-    match kind {
-        wire::KIND_EXEC => Action::Exec,
-        wire::KIND_FORK => Action::Fork,
-        wire::KIND_EXIT => Action::Exit,
-        wire::KIND_CREATE => Action::Create,
-        wire::KIND_DELETE => Action::Delete,
-        wire::KIND_RENAME => Action::Rename,
-        wire::KIND_LINK => Action::Link,
-        wire::KIND_SYMLINK => Action::Symlink,
-        wire::KIND_CHMOD => Action::Chmod,
-        wire::KIND_CHOWN => Action::Chown,
-        wire::KIND_TRUNCATE => Action::Truncate,
-        wire::KIND_MKNOD => Action::Mknod,
-        _ => Action::Open,
-    }
-}
+/// The kinds of records that are events, each with its action.
+const KINDS: &[(u16, Action)] = &[
+    (wire::KIND_EXEC, Action::Exec),
+    (wire::KIND_FORK, Action::Fork),
+    (wire::KIND_EXIT, Action::Exit),
+    (wire::KIND_OPEN, Action::Open),
+    (wire::KIND_CREATE, Action::Create),
+    (wire::KIND_DELETE, Action::Delete),
+    (wire::KIND_RENAME, Action::Rename),
+    (wire::KIND_LINK, Action::Link),
+    (wire::KIND_SYMLINK, Action::Symlink),
+    (wire::KIND_CHMOD, Action::Chmod),
+    (wire::KIND_CHOWN, Action::Chown),
+    (wire::KIND_TRUNCATE, Action::Truncate),
+    (wire::KIND_MKNOD, Action::Mknod),
+];
 
-/// `s_dev` and `i_rdev` as the kernel keeps them: MKDEV of linux/kdev_t.h.
-fn device(number: u32) -> Device {
-    Device { major: number >> 20, minor: number & 0xfffff }
-}
-
-/// chown(2): -1 leaves it.
-fn owner(id: u32) -> Option<u32> {
-    (id != u32::MAX).then_some(id)
+/// The action of a record's kind; `None`: it is no event.
+pub fn action(kind: u16) -> Option<Action> {
+    KINDS.iter().find(|row| row.0 == kind).map(|row| row.1)
 }

@@ -12,7 +12,7 @@ pub use crate::skel::base::types::{
 /// `BEE_WIRE_VERSION` of wire.h; a test compares the two.
 pub const WIRE_VERSION: u16 = 1;
 /// `BEE_KIND_COUNT`.
-pub const KIND_COUNT: usize = 16;
+pub const KIND_COUNT: usize = 64;
 /// `BEE_CAUSE_COUNT`.
 pub const CAUSE_COUNT: usize = 16;
 /// `BEE_SCANNED_MAX`.

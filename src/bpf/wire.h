@@ -33,7 +33,7 @@ enum bee_kind {
 	BEE_KIND_MKNOD = 13,
 	BEE_KIND_IDENTITY = 14, /* the scanner showed a file to the kernel side */
 	BEE_KIND_CGROUP = 15,	/* a cgroup was made or removed */
-	BEE_KIND_COUNT = 16,
+	BEE_KIND_COUNT = 64,	/* room for later ones: the maps are stored across versions */
 };
 
 /* The hook that made a record; probe/ has name and tier for each. */

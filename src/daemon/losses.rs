@@ -109,8 +109,7 @@ fn moved(counters: &Counters, before: &Option<Reading>, columns: &[usize]) -> bo
 /// Every kind of the wire, with its action where it has one.
 fn kinds() -> impl Iterator<Item = (usize, Option<Action>)> {
     (0..KIND_COUNT).map(|kind| {
-        let number = u16::try_from(kind).unwrap_or(0);
-        let known = (wire::KIND_EXEC..=wire::KIND_MKNOD).contains(&number);
-        (kind, known.then(|| action(number)))
+        let action = u16::try_from(kind).ok().and_then(action);
+        (kind, action)
     })
 }

@@ -27,12 +27,11 @@ use crate::decide::Decide;
 use crate::decode;
 use crate::error::Result;
 use crate::event::{Action, Body, Event, Flags, Outcome, Severity};
-use crate::pipeline::{Errand, Fate, Pipeline};
+use crate::pipeline::{Errand, Fate, Pipeline, action};
 use crate::probe::loader::Sensor;
 use crate::ring::Ring;
 use crate::scanner::Answer;
 use crate::shared::{Counters, Settings, State, emitted};
-use crate::wire;
 use filesystems::FileSystems;
 use losses::Losses;
 use policy::Policies;
@@ -423,8 +422,8 @@ impl Daemon<'_> {
         self.tell_losses();
         let reading = self.counters.read();
         let mut sums = [0; 2];
-        for (kind, row) in reading.iter().enumerate() {
-            if (usize::from(wire::KIND_EXEC)..=usize::from(wire::KIND_MKNOD)).contains(&kind) {
+        for (kind, row) in (0..).zip(&reading) {
+            if action(kind).is_some() {
                 sums[0] += emitted(row);
                 sums[1] += row[0];
             }

@@ -58,14 +58,15 @@ fn sizes_and_version_are_the_same_on_both_sides() {
 }
 
 #[test]
-fn kinds_are_the_actions_in_the_same_order() {
+fn kinds_are_called_as_their_actions() {
     let mut kinds = group("BEE_KIND_");
-    assert_eq!((kinds.remove("none"), kinds.remove("count")), (Some(0), Some(16)));
+    assert_eq!((kinds.remove("none"), kinds.remove("count")), (Some(0), Some(64)));
     assert_eq!(kinds.remove("identity"), Some(wire::KIND_IDENTITY.into()));
     assert_eq!(kinds.remove("cgroup"), Some(wire::KIND_CGROUP.into()));
-    assert_eq!(kinds.len(), 13);
+    assert!(!kinds.is_empty());
     for (name, kind) in kinds {
-        assert_eq!(bee_trace::pipeline::action(u16::try_from(kind).unwrap()).name(), name);
+        let action = bee_trace::pipeline::action(u16::try_from(kind).unwrap());
+        assert_eq!(action.map(|action| action.name()), Some(&*name.replace('_', "-")));
     }
 }
 

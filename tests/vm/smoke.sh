@@ -30,7 +30,12 @@ for expected in $(cat /vm/expect); do
   check "tier of the $sensor sensor" "${tier:-none}" "$expected"
   case $sensor=$expected in
     *=none) ;;
-    file=*) tests+=(opens::root_a_user_reads_the_own_key refused::root_a_user_tries_files_of_root names::root_links) ;;
+    file=*)
+      tests+=(opens::root_a_user_reads_the_own_key refused::root_a_user_tries_files_of_root names::root_links
+        paths::root_a_path_sixty_components_deep
+        paths::root_relative_dotdot_chdir_dirfd_and_a_path_in_an_untouched_page)
+      [ "$(uname -m)" != x86_64 ] || tests+=(opens::root_the_32_bit_gate_from_a_64_bit_process)
+      ;;
     process=*) tests+=(process::root_exec_with_arguments process::root_forks_and_exits_are_counted_exactly) ;;
   esac
 done
