@@ -1,0 +1,303 @@
+//! The journal: what systemd's own journald holds afterwards is what was counted, field by
+//! field, whatever journald does meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use bee_trace::event_docs::FIELDS;
+use bee_trace::sink::journal::field_name;
+use nix::sys::signal::Signal;
+
+use crate::harness::{Abi, Daemon, Entry, Event, Fixture, Journald, Run, wait_for};
+
+/// A daemon that writes every event to a journald of ours, and its lines to the usual place.
+fn start(fixture: &Fixture, journald: &Journald, more: &str) -> Daemon {
+    let every: Vec<String> =
+        bee_trace::event::ACTIONS.iter().map(|facts| format!("{:?}", facts.name)).collect();
+    fixture.config();
+    fixture.set_drop_in(&format!(
+        "[host]\njournal_socket = {:?}\n[output]\njournal_actions = [{}]\n{more}",
+        journald.socket,
+        every.join(", ")
+    ));
+    Daemon::start(fixture, &["--output", "journal"])
+}
+
+/// What the daemon said at its end of the journal: counter by counter.
+type Counted = BTreeMap<String, u64>;
+
+fn stop(mut daemon: Daemon) -> (Run, Counted, String) {
+    daemon.signal(Signal::SIGTERM);
+    let status = daemon.wait(30);
+    let run = daemon.finish(status);
+    let log = daemon.log();
+    (run, counted(&log), log)
+}
+
+fn counted(log: &str) -> Counted {
+    let line = log.lines().rfind(|line| line.contains("journal: ")).unwrap_or_else(|| panic!("{log}"));
+    let (_, sums) = line.split_once("journal: ").unwrap();
+    let words: Vec<&str> = sums.split([' ', '=', '+', ';']).filter(|word| !word.is_empty()).collect();
+    let counted: Counted =
+        words.chunks(2).map(|pair| (pair[1].to_owned(), pair[0].parse().unwrap())).collect();
+    assert_eq!(
+        counted["offered"],
+        counted["accepted"] + counted["queue_full"] + counted["refused"] + counted["folded"],
+        "{line}"
+    );
+    counted
+}
+
+/// What `loss` events say of the journal.
+fn told_lost(run: &Run) -> u64 {
+    let of_journal = run.action("loss").filter(|event| event.text("bee.loss.stage") == "journal");
+    of_journal.map(|event| event.number("bee.loss.count").unwrap()).sum()
+}
+
+/// Undoes what a line does to bytes (docs/events.md).
+fn unescaped(text: &str) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((first, more)) = rest.split_first() {
+        if let Some(hex) = rest.strip_prefix(b"\\x") {
+            out.push(u8::from_str_radix(std::str::from_utf8(&hex[..2]).unwrap(), 16).unwrap());
+            rest = &hex[2..];
+        } else {
+            out.push(*first);
+            rest = more;
+        }
+    }
+    out
+}
+
+/// Every field of the entry is what the line of the same event says, and no more.
+fn same(entry: &Entry, event: &Event) {
+    let mut wanted = BTreeSet::new();
+    for field in FIELDS {
+        let (key, kind) = (field.name.trim_end_matches("[]"), field.kind);
+        let Some(value) = event.get(key) else { continue };
+        let Some(name) = field_name(field.name) else {
+            assert_eq!(Some(entry.text("MESSAGE")), value.as_str());
+            continue;
+        };
+        let plain = |value: &serde_json::Value| match value.as_str() {
+            Some(text) if kind == "bytes" => unescaped(text),
+            Some(text) => text.as_bytes().to_vec(),
+            None => value.to_string().into_bytes(),
+        };
+        if key == "process.args" {
+            let array: serde_json::Value = serde_json::from_slice(entry.bytes(&name)).unwrap();
+            assert_eq!(&array, value, "{event}");
+        } else if let Some(list) = value.as_array() {
+            let mut values: Vec<Vec<u8>> = list.iter().map(plain).collect();
+            let mut found = entry.all(&name).to_vec();
+            values.sort();
+            found.sort();
+            assert_eq!(found, values, "{name} of {event}");
+        } else {
+            assert_eq!(entry.bytes(&name), plain(value), "{name} of {event}");
+        }
+        wanted.insert(name);
+    }
+    assert_eq!(entry.names().map(str::to_owned).collect::<BTreeSet<_>>(), wanted, "{event}");
+    let facts = bee_trace::event::ACTIONS.iter().find(|facts| facts.name == event.action()).unwrap();
+    assert_eq!(entry.text("MESSAGE_ID"), facts.message_id());
+    assert_eq!(entry.text("SYSLOG_IDENTIFIER"), "bee-traced");
+    let priority = match event.number("event.severity").unwrap() {
+        1 => "6",
+        21 => "5",
+        47 => "4",
+        73 => "3",
+        _ => "2",
+    };
+    assert_eq!(entry.text("PRIORITY"), priority, "{event}");
+}
+
+/// Each entry beside the line with the same sequence.
+fn compare(entries: &[Entry], run: &Run) {
+    let lines: BTreeMap<u64, &Event> =
+        run.events.iter().map(|event| (event.number("event.sequence").unwrap(), event)).collect();
+    let mut seen = BTreeSet::new();
+    for entry in entries {
+        let sequence: u64 = entry.text("BEE_EVENT_SEQUENCE").parse().unwrap();
+        assert!(seen.insert(sequence), "{sequence} is there twice");
+        same(entry, lines[&sequence]);
+    }
+}
+
+/// Opens the file by a trigger that does so `count` times.
+fn open(fixture: &Fixture, path: &Path, count: usize) -> u32 {
+    let ran =
+        fixture.trigger("open", Abi::Native).args(["openat", "r", &count.to_string()]).args([path]).run();
+    ran.all_well(count).pid
+}
+
+#[test]
+fn root_the_journal_holds_what_was_counted_field_by_field() {
+    let fixture = Fixture::new();
+    let journald = Journald::start();
+    // So little room for a datagram that long entries must go as files; only for the moment in
+    // which the daemon makes its socket.
+    let small = SmallDatagrams::begin();
+    let daemon = start(&fixture, &journald, "journal_fold_seconds = 0\n");
+    drop(small);
+    let hostile = fixture.dir.join(OsStr::from_bytes(b"x\nPRIORITY=0\nMESSAGE=all is well\n\xff\xfe\x1b[2J"));
+    fs::create_dir(&hostile).unwrap();
+    fs::write(hostile.join("id_rsa"), "").unwrap();
+    for number in 0..101 {
+        drop(fs::File::open(fixture.secret(number)).unwrap());
+    }
+    for _ in 0..7 {
+        drop(fs::File::open(hostile.join("id_rsa")).unwrap());
+    }
+    fs::set_permissions(hostile.join("id_rsa"), std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    fs::rename(hostile.join("id_rsa"), hostile.join("id_dsa")).unwrap();
+    let long = "l\n".repeat(2000);
+    let status = Command::new("/bin/true").args([&long, "\nPRIORITY=0", ""]).env("API_TOKEN", "x").status();
+    assert!(status.unwrap().success());
+    let (run, counted, log) = stop(daemon);
+    let entries = journald.entries();
+    assert_eq!(entries.len() as u64, counted["accepted"], "{log}");
+    assert_eq!((counted["refused"], counted["queue_full"], counted["folded"]), (0, 0, 0), "{log}");
+    assert_eq!(entries.len(), run.events.len(), "an entry for every line");
+    compare(&entries, &run);
+    let at = |path: &Path| {
+        entries
+            .iter()
+            .filter(|entry| entry.all("BEE_FILE_PATH").contains(&path.as_os_str().as_bytes().to_vec()))
+            .count()
+    };
+    assert!(at(&hostile.join("id_rsa")) >= 8 && at(&fixture.secret(100)) >= 1);
+    // The long one was longer than a datagram could be then.
+    let args = entries.iter().filter_map(|entry| entry.all("BEE_PROCESS_ARGS").first());
+    assert!(args.map(Vec::len).max() > Some(SmallDatagrams::BYTES), "no entry was too long for a datagram");
+    assert!(entries.iter().all(|entry| !entry.text("MESSAGE").contains('\n')));
+    let start = &entries[entries.iter().position(|entry| entry.text("BEE_EVENT_ACTION") == "start").unwrap()];
+    assert!(start.text("MESSAGE").starts_with("bee-traced "));
+    // journald knows who sent it: nobody in particular.
+    assert!(entries.iter().skip(1).all(|entry| entry.text("_COMM") == "bee-traced"));
+    assert_ne!(entries.last().unwrap().text("_UID"), "0");
+}
+
+#[test]
+fn root_a_journald_that_hangs_dies_or_goes_away_costs_only_what_is_counted() {
+    let fixture = Fixture::new();
+    let mut journald = Journald::start();
+    let mut daemon = start(&fixture, &journald, "journal_fold_seconds = 0\n");
+    let log_says = |daemon: &Daemon, what: &str| {
+        wait_for(what, 20, || {
+            drop(fs::File::open(fixture.secret(0)).unwrap());
+            daemon.log().contains(what)
+        });
+    };
+    let last = |daemon: &mut Daemon, number: usize| {
+        let path = fixture.secret(number);
+        drop(fs::File::open(&path).unwrap());
+        daemon.wait_event("a line, whatever the journal does", 20, |event| {
+            event.text("file.path").as_bytes() == path.as_os_str().as_bytes()
+        });
+    };
+    // It hangs: lines go on, entries wait, then have no room.
+    journald.signal(Signal::SIGSTOP);
+    for number in 10..17 {
+        // In portions that the rings can hold; all together are more than the queue can.
+        open(&fixture, &fixture.secret(1), 293);
+        last(&mut daemon, number);
+    }
+    log_says(&daemon, "takes nothing at present");
+    daemon.wait_event("word of the loss", 20, |event| event.text("bee.loss.stage") == "journal");
+    journald.signal(Signal::SIGCONT);
+    let hung = journald.entries().len();
+    assert!(hung > 0);
+    // It is killed with entries in its socket, and started anew on it.
+    journald.signal(Signal::SIGSTOP);
+    open(&fixture, &fixture.secret(3), 5);
+    last(&mut daemon, 4);
+    journald.kill_and_restart();
+    last(&mut daemon, 5);
+    // It is gone, with its socket, and comes back with another.
+    journald.go_away();
+    open(&fixture, &fixture.secret(6), 11);
+    log_says(&daemon, "until journald is there");
+    journald.come_back();
+    last(&mut daemon, 7);
+    let (run, counted, log) = stop(daemon);
+    let entries = journald.entries();
+    assert_eq!(entries.len() as u64, counted["accepted"], "{log}");
+    assert_eq!(counted["refused"], 0, "{log}");
+    assert_eq!(run.events.len() as u64, counted["offered"], "{log}");
+    assert!(counted["queue_full"] > 0 && told_lost(&run) == counted["queue_full"], "{log}");
+    compare(&entries, &run);
+    let found = |number: usize| {
+        let path = fixture.secret(number);
+        entries
+            .iter()
+            .filter(|entry| entry.all("BEE_FILE_PATH").contains(&path.as_os_str().as_bytes().to_vec()))
+            .count()
+    };
+    assert_eq!((found(3), found(4), found(5), found(6), found(7)), (5, 1, 1, 11, 1), "{log}");
+    assert_eq!(entries.last().unwrap().text("BEE_EVENT_ACTION"), "stop");
+}
+
+#[test]
+fn root_repeats_are_told_together_and_add_up() {
+    let fixture = Fixture::new();
+    let journald = Journald::start();
+    let daemon = start(&fixture, &journald, "journal_fold_seconds = 2\n");
+    let pids = [open(&fixture, &fixture.secret(1), 101), open(&fixture, &fixture.secret(1), 53)];
+    let told = |entry: &Entry| {
+        entry.all("BEE_REPEATED").first().map(|text| String::from_utf8(text.clone()).unwrap())
+    };
+    // Nothing else happens, and yet the repeats are told when their time is over.
+    wait_for("repeats", 20, || journald.entries().iter().filter_map(told).count() >= 2);
+    let (run, counted, log) = stop(daemon);
+    let entries = journald.entries();
+    for (pid, count) in pids.into_iter().zip([101_u64, 53]) {
+        let of_pid = |entry: &&Entry| {
+            entry.all("BEE_PROCESS_PID") == [pid.to_string().into_bytes()]
+                && entry.text("BEE_EVENT_ACTION") == "open"
+        };
+        let of_pid: Vec<&Entry> = entries.iter().filter(of_pid).collect();
+        assert!(told(of_pid[0]).is_none(), "the first has its own entry");
+        // One that straddles the end of a window begins another.
+        let repeated: u64 =
+            of_pid.iter().filter_map(|entry| told(entry)).map(|text| text.parse::<u64>().unwrap()).sum();
+        let own = of_pid.iter().filter(|entry| told(entry).is_none()).count() as u64;
+        assert_eq!(own + repeated, count, "{log}");
+        assert!(of_pid.len() <= 4, "{} entries", of_pid.len());
+        assert_eq!(
+            run.of(pid).filter(|event| event.action() == "open").count() as u64,
+            count,
+            "lines are not folded"
+        );
+    }
+    let sum: u64 = entries.iter().filter_map(told).map(|text| text.parse::<u64>().unwrap()).sum();
+    assert_eq!((entries.len() as u64, sum), (counted["accepted"], counted["folded"]), "{log}");
+    let summaries = entries.iter().filter_map(told).count() as u64;
+    assert_eq!(counted["offered"], run.events.len() as u64 + summaries, "{log}");
+}
+
+/// The most a datagram may hold, for sockets that are made while this lives. The kernel's own
+/// setting; put back when dropped.
+struct SmallDatagrams(String);
+
+impl SmallDatagrams {
+    const SETTING: &str = "/proc/sys/net/core/wmem_default";
+    /// The kernel allows no less.
+    const BYTES: usize = 4608;
+
+    fn begin() -> Self {
+        let before = fs::read_to_string(Self::SETTING).unwrap();
+        fs::write(Self::SETTING, Self::BYTES.to_string()).unwrap();
+        Self(before)
+    }
+}
+
+impl Drop for SmallDatagrams {
+    fn drop(&mut self) {
+        fs::write(Self::SETTING, self.0.trim()).unwrap();
+    }
+}
