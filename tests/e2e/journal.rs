@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bee_trace::event_docs::FIELDS;
 use bee_trace::sink::journal::field_name;
 use nix::sys::signal::Signal;
 
-use crate::harness::{Abi, Daemon, Entry, Event, Fixture, Journald, Run, wait_for};
+use crate::harness::{Abi, Daemon, Entry, Event, Fixture, Journald, Run, skipped, tier, wait_for};
 
 /// A daemon that writes every event to a journald of ours, and its lines to the usual place.
 fn start(fixture: &Fixture, journald: &Journald, more: &str) -> Daemon {
@@ -278,6 +278,100 @@ fn root_repeats_are_told_together_and_add_up() {
     assert_eq!((entries.len() as u64, sum), (counted["accepted"], counted["folded"]), "{log}");
     let summaries = entries.iter().filter_map(told).count() as u64;
     assert_eq!(counted["offered"], run.events.len() as u64 + summaries, "{log}");
+}
+
+/// A unit of this machine's systemd; gone when dropped.
+struct Unit {
+    name: String,
+    file: PathBuf,
+}
+
+impl Unit {
+    fn start(fixture: &Fixture) -> Self {
+        let name = format!("bee-e2e-{}.service", std::process::id());
+        let file = Path::new("/run/systemd/system").join(&name);
+        let forced = tier::forced().map(|tier| format!(" --force-tier {tier}")).unwrap_or_default();
+        let text = format!(
+            "[Service]\nExecStart={} --config {}{forced}\nLogRateLimitIntervalSec=0\n",
+            env!("CARGO_BIN_EXE_bee-traced"),
+            fixture.config().display()
+        );
+        fs::write(&file, text).unwrap();
+        let unit = Self { name, file };
+        unit.systemctl("daemon-reload", false);
+        unit.systemctl("start", true);
+        unit
+    }
+
+    fn systemctl(&self, verb: &str, named: bool) {
+        let name = named.then_some(&self.name);
+        let output = Command::new("systemctl").arg(verb).args(name).output().unwrap();
+        assert!(output.status.success(), "systemctl {verb}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What it wrote, by this way: `journal` are events, `stdout` the daemon's words.
+    fn entries(&self, way: &str) -> Vec<Entry> {
+        assert!(Command::new("journalctl").arg("--sync").status().unwrap().success());
+        let unit = format!("_SYSTEMD_UNIT={}", self.name);
+        let way = format!("_TRANSPORT={way}");
+        let output =
+            Command::new("journalctl").args(["-o", "json", "--all", "-q", "--boot", &unit, &way]).output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        text.lines().map(Entry::parse).collect()
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        let _ = Command::new("systemctl").args(["stop", &self.name]).output();
+        let _ = fs::remove_file(&self.file);
+        let _ = Command::new("systemctl").arg("daemon-reload").output();
+    }
+}
+
+/// As it is installed: systemd starts it, nothing says where events go, and nobody but the
+/// machine's own journald takes them.
+#[test]
+fn root_the_journal_of_this_machine_holds_what_was_counted() {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return skipped("the journal of this machine: systemd does not run here");
+    }
+    let fixture = Fixture::new();
+    let unit = Unit::start(&fixture);
+    let action = |entry: &Entry| entry.text("BEE_EVENT_ACTION").to_owned();
+    wait_for("the start event", 30, || unit.entries("journal").iter().any(|entry| action(entry) == "start"));
+    for number in 0..53 {
+        drop(fs::File::open(fixture.secret(number)).unwrap());
+    }
+    let pid = open(&fixture, &fixture.secret(60), 101);
+    unit.systemctl("stop", true);
+    let words = unit.entries("stdout");
+    let log: Vec<&str> = words.iter().map(|entry| entry.text("MESSAGE")).collect();
+    let counted = counted(&log.join("\n"));
+    let entries = unit.entries("journal");
+    assert_eq!(entries.len() as u64, counted["accepted"], "{log:#?}");
+    assert_eq!((counted["refused"], counted["queue_full"]), (0, 0), "{log:#?}");
+    let repeats = entries.iter().flat_map(|entry| entry.all("BEE_REPEATED"));
+    let repeats: u64 = repeats.map(|text| std::str::from_utf8(text).unwrap().parse::<u64>().unwrap()).sum();
+    assert_eq!(repeats, counted["folded"], "{log:#?}");
+    let of_pid: Vec<&Entry> = entries
+        .iter()
+        .filter(|entry| {
+            entry.all("BEE_PROCESS_PID") == [pid.to_string().into_bytes()] && action(entry) == "open"
+        })
+        .collect();
+    assert_eq!((of_pid.len(), of_pid[1].text("BEE_REPEATED")), (2, "100"));
+    let me = std::process::id().to_string().into_bytes();
+    let mine = entries.iter().filter(|entry| entry.all("BEE_PROCESS_PID") == [me.clone()]);
+    assert_eq!(mine.filter(|entry| action(entry) == "open").count(), 53);
+    // By default the comings and goings of processes are left out.
+    assert!(entries.iter().all(|entry| !["fork", "exit"].contains(&action(entry).as_str())));
+    assert!(entries.iter().any(|entry| action(entry) == "exec"));
+    assert_eq!(entries.last().map(action).as_deref(), Some("stop"));
+    // The daemon's words have their priorities, and no mark of them.
+    let watches = words.iter().find(|entry| entry.text("MESSAGE").contains(" watches: ")).unwrap();
+    assert_eq!(watches.text("PRIORITY"), "6");
+    assert!(log.iter().all(|line| !line.starts_with('<')), "{log:#?}");
 }
 
 /// The most a datagram may hold, for sockets that are made while this lives. The kernel's own
