@@ -59,8 +59,10 @@ run() { # NAME TEST
   lock
   toolbox --root scripts/vm/root-image.sh "$arch"
   kernel "$(kernel_of "$1")"
+  case $(field "$1" types) in ''|headers) ;; *) kernel "$(field "$1" types)" ;; esac
   [ -z "$(field "$1" types)" ] || toolbox scripts/vm/types.sh "$1" "$programs" "target/vm/types-$1"
   toolbox scripts/vm/boot.sh "$1" "$2" "$programs"
+  if [ "$2" = smoke.sh ] && [ -n "${BEE_BLESS:-}" ]; then scripts/vm/record.sh "$1"; fi
 }
 
 every() { # TEST

@@ -7,6 +7,7 @@ mod fixture;
 mod journald;
 mod kernel;
 mod run;
+pub mod tally;
 pub mod tier;
 mod trigger;
 mod want;
