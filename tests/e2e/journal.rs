@@ -164,13 +164,7 @@ fn root_the_journal_holds_what_was_counted_field_by_field() {
     assert_eq!((counted["refused"], counted["queue_full"], counted["folded"]), (0, 0, 0), "{log}");
     assert_eq!(entries.len(), run.events.len(), "an entry for every line");
     compare(&entries, &run);
-    let at = |path: &Path| {
-        entries
-            .iter()
-            .filter(|entry| entry.all("BEE_FILE_PATH").contains(&path.as_os_str().as_bytes().to_vec()))
-            .count()
-    };
-    assert!(at(&hostile.join("id_rsa")) >= 8 && at(&fixture.secret(100)) >= 1);
+    assert!(of(&entries, &hostile.join("id_rsa")) >= 8 && of(&entries, &fixture.secret(100)) >= 1);
     // The long one was longer than a datagram could be then.
     let args = entries.iter().filter_map(|entry| entry.all("BEE_PROCESS_ARGS").first());
     assert!(args.map(Vec::len).max() > Some(SmallDatagrams::BYTES), "no entry was too long for a datagram");
@@ -180,6 +174,21 @@ fn root_the_journal_holds_what_was_counted_field_by_field() {
     // journald knows who sent it: nobody in particular.
     assert!(entries.iter().skip(1).all(|entry| entry.text("_COMM") == "bee-traced"));
     assert_ne!(entries.last().unwrap().text("_UID"), "0");
+}
+
+/// Waits until all that waited for journald has reached it: an open of this file comes after that.
+fn through(fixture: &Fixture, journald: &Journald, number: usize) {
+    let path = fixture.secret(number);
+    wait_for("what waited", 30, || {
+        drop(fs::File::open(&path).unwrap());
+        of(&journald.entries(), &path) > 0
+    });
+}
+
+/// How many entries are about this file.
+fn of(entries: &[Entry], path: &Path) -> usize {
+    let path = path.as_os_str().as_bytes().to_vec();
+    entries.iter().filter(|entry| entry.all("BEE_FILE_PATH").contains(&path)).count()
 }
 
 #[test]
@@ -210,14 +219,15 @@ fn root_a_journald_that_hangs_dies_or_goes_away_costs_only_what_is_counted() {
     log_says(&daemon, "takes nothing at present");
     daemon.wait_event("word of the loss", 20, |event| event.text("bee.loss.stage") == "journal");
     journald.signal(Signal::SIGCONT);
-    let hung = journald.entries().len();
-    assert!(hung > 0);
+    through(&fixture, &journald, 20);
     // It is killed with entries in its socket, and started anew on it.
     journald.signal(Signal::SIGSTOP);
     open(&fixture, &fixture.secret(3), 5);
     last(&mut daemon, 4);
     journald.kill_and_restart();
     last(&mut daemon, 5);
+    // All of it must be written before the socket goes, and what lies in it.
+    through(&fixture, &journald, 21);
     // It is gone, with its socket, and comes back with another.
     journald.go_away();
     open(&fixture, &fixture.secret(6), 11);
@@ -231,13 +241,7 @@ fn root_a_journald_that_hangs_dies_or_goes_away_costs_only_what_is_counted() {
     assert_eq!(run.events.len() as u64, counted["offered"], "{log}");
     assert!(counted["queue_full"] > 0 && told_lost(&run) == counted["queue_full"], "{log}");
     compare(&entries, &run);
-    let found = |number: usize| {
-        let path = fixture.secret(number);
-        entries
-            .iter()
-            .filter(|entry| entry.all("BEE_FILE_PATH").contains(&path.as_os_str().as_bytes().to_vec()))
-            .count()
-    };
+    let found = |number: usize| of(&entries, &fixture.secret(number));
     assert_eq!((found(3), found(4), found(5), found(6), found(7)), (5, 1, 1, 11, 1), "{log}");
     assert_eq!(entries.last().unwrap().text("BEE_EVENT_ACTION"), "stop");
 }
