@@ -60,14 +60,19 @@ impl Journald {
         self.child = launch(&self.name, self.socket.parent().unwrap(), &self.listening);
     }
 
-    /// Ends it and its socket; what is sent from now on finds nobody.
-    pub fn go_away(&mut self) {
+    /// Ends it, then its socket: what is sent from now on finds nobody. Gives how many entries
+    /// had been taken by the socket and were written by nobody.
+    pub fn go_away(&mut self) -> u64 {
         self.signal(Signal::SIGTERM);
         self.child.wait().unwrap();
-        // The name and our descriptor are all that is left of it.
         fs::remove_file(&self.socket).unwrap();
-        let nobody = UnixDatagram::unbound().unwrap();
-        drop(std::mem::replace(&mut self.listening, nobody));
+        self.listening.shutdown(std::net::Shutdown::Read).unwrap();
+        self.listening.set_nonblocking(true).unwrap();
+        let mut left = 0;
+        while self.listening.recv(&mut [0]).is_ok() {
+            left += 1;
+        }
+        left
     }
 
     /// Is there again, with a new socket of the same name.
