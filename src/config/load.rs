@@ -12,7 +12,7 @@ use super::options::{OPTIONS, Setting, Value};
 use super::problem::{Lines, Problem, nearest};
 use super::shape::{Kind, MAX_ENTRIES};
 use super::source::MAX_DOCUMENT;
-use super::{Config, Document, Exclude, exclude};
+use super::{Config, Document, Exclude, Place, exclude};
 
 /// `[[exclude]]` tables of all documents together may be this many.
 const MAX_EXCLUDES: usize = 256;
@@ -86,6 +86,16 @@ pub fn load(documents: &[Document]) -> Result<Loaded, Vec<Problem>> {
     }
     for (option, (value, _)) in OPTIONS.iter().zip(&merged) {
         (option.set)(&mut config, value);
+    }
+    if config.output.to.contains(&Place::File) && config.output.file.is_none() {
+        let to = OPTIONS.iter().position(|option| option.key == "output.to");
+        let origin = to.and_then(|index| merged[index].1.last());
+        problems.push(Problem::at(
+            origin,
+            "output.to",
+            "names the file, but `output.file` does not say which",
+        ));
+        return Err(problems);
     }
     let origins = OPTIONS.iter().zip(merged).map(|(option, (_, origins))| (option.key, origins)).collect();
     let (exclude, exclude_origins) = excludes.into_iter().unzip();

@@ -19,7 +19,7 @@ use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-pub use reload::{Overrides, build};
+pub use reload::{Chosen, Overrides, build};
 pub use start::{Options, start};
 
 use crate::config::Config;
@@ -112,7 +112,9 @@ impl Daemon<'_> {
                 self.drain();
             }
             self.housekeeping(now);
-            for when in self.due.into_iter().flatten().chain(self.until).chain(self.scans.due()) {
+            let sinks = self.pipeline.sinks.iter().filter_map(|sink| sink.due());
+            let others = self.due.into_iter().flatten().chain(self.until).chain(self.scans.due());
+            for when in others.chain(sinks) {
                 self.waiter.wake_at(when);
             }
         }
@@ -205,6 +207,9 @@ impl Daemon<'_> {
 
     /// What is not an event's business: losses, scans that are due.
     fn housekeeping(&mut self, now: Instant) {
+        for sink in &mut self.pipeline.sinks {
+            sink.tick(now);
+        }
         if self.tell <= now {
             self.tell_losses();
             self.tell = now + TELL;
@@ -335,7 +340,7 @@ impl Daemon<'_> {
         let restart = crate::config::restart_needed(&self.config, &config);
         let lists = self.config.file != config.file;
         for sink in &mut self.pipeline.sinks {
-            sink.set_actions(&config.output.actions);
+            sink.configure(&config.output);
         }
         self.pipeline.decide = Decide::new(&config);
         self.pipeline.enrich.processes.set_capacity(config.limits.processes as usize);
@@ -349,7 +354,7 @@ impl Daemon<'_> {
         if let Err(error) = enforced {
             self.pipeline.decide = Decide::new(&old);
             for sink in &mut self.pipeline.sinks {
-                sink.set_actions(&old.output.actions);
+                sink.configure(&old.output);
             }
             self.config = old;
             self.note_problem(&format!("reload refused, the old configuration stays in force: {error}"));
@@ -434,6 +439,9 @@ impl Daemon<'_> {
         let deadline = Instant::now() + FLUSH;
         for sink in &mut self.pipeline.sinks {
             sink.drain(deadline);
+        }
+        for sink in &self.pipeline.sinks {
+            tracing::info!("{}: {}", sink.name(), sink.counters());
         }
         Ok(())
     }

@@ -60,8 +60,14 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     privilege::require()?;
     let account = privilege::ensure_user(&config.host.user)?;
     let host = crate::sys::hostname()?;
-    let sinks =
-        vec![sink::open(&config.output, host, config.limits.queue_kib as usize * 1024, options.terminal)?];
+    let opening = sink::Opening {
+        host: &host,
+        queue_bytes: config.limits.queue_kib as usize * 1024,
+        terminal: options.terminal,
+        under_systemd: crate::sys::says_to_journal(),
+        journal: &config.host.journal_socket,
+    };
+    let sinks = sink::open(&config.output, &opening)?;
     let signals = signals()?;
     let mut mountinfo = std::fs::File::open("/proc/self/mountinfo")?;
     let enrich = Enrich::new(&config.host.proc, config.limits.processes as usize)?;

@@ -137,7 +137,7 @@ pub const DAEMON: &[Row] = &[
     any(libc::SYS_readlinkat, "readlinkat", "/proc links"),
     #[cfg(target_arch = "x86_64")]
     any(libc::SYS_readlink, "readlink", "/proc links"),
-    any(libc::SYS_fcntl, "fcntl", "descriptor flags, duplicates"),
+    any(libc::SYS_fcntl, "fcntl", "descriptor flags, duplicates, seals of a memfd"),
     any(libc::SYS_dup, "dup", "descriptors, by std"),
     any(libc::SYS_dup3, "dup3", "descriptors"),
     any(libc::SYS_fsync, "fsync", "output kept across a power cut"),
@@ -150,7 +150,11 @@ pub const DAEMON: &[Row] = &[
     any(libc::SYS_unlinkat, "unlinkat", "log rotation"),
     #[cfg(target_arch = "x86_64")]
     any(libc::SYS_unlink, "unlink", "log rotation"),
-    any(libc::SYS_memfd_create, "memfd_create", "a scan request too long for a datagram"),
+    any(
+        libc::SYS_memfd_create,
+        "memfd_create",
+        "a scan request or an entry of the journal too long for a datagram",
+    ),
     only(
         libc::SYS_ioctl,
         "ioctl",
@@ -161,17 +165,12 @@ pub const DAEMON: &[Row] = &[
     only(libc::SYS_socket, "socket", When::OneOf(0, &[AF_UNIX]), "sd_notify and journald"),
     only(libc::SYS_socketpair, "socketpair", When::OneOf(0, &[AF_UNIX]), "signal pipe"),
     any(libc::SYS_connect, "connect", "sd_notify and journald; there is no socket of another family"),
-    any(libc::SYS_sendto, "sendto", "sd_notify"),
-    any(libc::SYS_sendmsg, "sendmsg", "journald, the scanner"),
+    any(libc::SYS_sendto, "sendto", "sd_notify, entries of the journal, log lines to it"),
+    any(libc::SYS_sendmsg, "sendmsg", "the scanner; the memfd of an entry too long for a datagram"),
     any(libc::SYS_recvfrom, "recvfrom", "signal pipe"),
     any(libc::SYS_recvmsg, "recvmsg", "the scanner"),
     any(libc::SYS_shutdown, "shutdown", "the scanner's end"),
-    only(
-        libc::SYS_setsockopt,
-        "setsockopt",
-        When::OneOf(1, &[SOL_SOCKET]),
-        "send buffer of the journal socket",
-    ),
+    only(libc::SYS_setsockopt, "setsockopt", When::OneOf(1, &[SOL_SOCKET]), "send buffers"),
     only(libc::SYS_getsockopt, "getsockopt", When::OneOf(1, &[SOL_SOCKET]), "why a send failed"),
     // threads of the sinks
     only(

@@ -13,6 +13,7 @@ mod check;
 mod flags;
 mod hog;
 mod identity;
+mod journal;
 mod lifecycle;
 mod names;
 mod opens;
