@@ -162,6 +162,18 @@ pub fn sink_counter_rows() -> [(&'static str, bool, &'static str); 8] {
     ]
 }
 
+/// The counters of a sink by their names.
+pub fn sink_counts(counters: &SinkCounters) -> [(&'static str, u64); 8] {
+    let SinkCounters { unwanted, offered, accepted, queue_full, refused, bytes, errors, rotate_failed } =
+        *counters;
+    let values = [unwanted, offered, accepted, queue_full, refused, bytes, errors, rotate_failed];
+    let mut named = sink_counter_rows().map(|(name, ..)| (name, 0));
+    for (row, value) in named.iter_mut().zip(values) {
+        row.1 = value;
+    }
+    named
+}
+
 fn sink_counters() -> String {
     let rows =
         sink_counter_rows().map(|(name, lost, meaning)| [format!("`{name}`"), yes(lost), meaning.to_owned()]);
