@@ -37,6 +37,8 @@ const FAREWELL: Duration = Duration::from_millis(200);
 pub struct Asked {
     /// Whom to answer.
     pub token: u64,
+    /// Who asks.
+    pub peer: Peer,
     /// What to do.
     pub request: Request,
 }
@@ -298,9 +300,10 @@ impl Server {
                 self.reply(token, &Answer::refused(Why::NotPermitted, why));
             }
             Ok(request) => {
+                let peer = client.peer;
                 client.state = State::Waiting;
                 self.set_deadline(token, now + RELOAD_TIME);
-                return Some(Asked { token, request });
+                return Some(Asked { token, peer, request });
             }
         }
         None

@@ -41,7 +41,10 @@ struct Watcher {
     bytes: usize,
     /// Lost since the last chunk was begun.
     dropped: u64,
+    /// The kernel takes no more at present.
     blocked: bool,
+    /// The server waits for the kernel to take more.
+    awaited: bool,
     gone: bool,
 }
 
@@ -82,6 +85,7 @@ impl Watchers {
             bytes: 0,
             dropped: 0,
             blocked: false,
+            awaited: false,
             gone: false,
         };
         self.list.insert(token, watcher);
@@ -125,13 +129,13 @@ impl Watchers {
     pub fn flush(&mut self) -> (Vec<u64>, Vec<u64>) {
         let (mut blocked, mut gone) = (Vec::new(), Vec::new());
         for (token, watcher) in &mut self.list {
-            let before = watcher.blocked;
             if !watcher.gone && !watcher.blocked {
                 watcher.send(&mut self.bytes, &mut self.counts);
             }
             if watcher.gone {
                 gone.push(*token);
-            } else if watcher.blocked && !before {
+            } else if watcher.blocked && !watcher.awaited {
+                watcher.awaited = true;
                 blocked.push(*token);
             }
         }
@@ -141,7 +145,7 @@ impl Watchers {
     /// The client can take more.
     pub fn unblock(&mut self, token: u64) {
         if let Some(watcher) = self.list.get_mut(&token) {
-            watcher.blocked = false;
+            (watcher.blocked, watcher.awaited) = (false, false);
         }
     }
 

@@ -108,7 +108,13 @@ impl Daemon<'_> {
     /// Something happened on the control socket.
     pub(super) fn serve(&mut self, now: Instant) {
         let asked = self.hands.server.as_mut().map(|server| server.turn(now)).unwrap_or_default();
-        for Asked { token, request } in asked {
+        for Asked { token, peer, request } in asked {
+            tracing::debug!(
+                pid = peer.pid,
+                uid = peer.uid,
+                "{} is asked for on the control socket",
+                request.name()
+            );
             match request {
                 Request::Status {} => {
                     // What waits is counted where it comes to, not as waiting.
