@@ -75,13 +75,15 @@ impl Sensor {
     }
 }
 
-/// What a line of output looks like.
+/// Where events go, and what they look like there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     /// One JSON object a line, with the names of the Elastic Common Schema.
     Json,
     /// For people, in colours where a terminal reads it.
     Pretty,
+    /// Entries of the journal, each with its fields.
+    Journal,
 }
 
 /// Watches this machine from inside the kernel and reports who touches what it should not.
@@ -100,10 +102,13 @@ pub struct Traced {
     /// Drop-ins are read from the directory config.d beside it.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// What a line of output looks like
-    #[arg(short, long, value_name = "FORMAT")]
-    pub output: Option<OutputFormat>,
-    /// Write to this file instead of standard output
+    /// What events look like: lines, entries of the journal, or both, separated by a comma
+    ///
+    /// Lines go to standard output, or to the file if there is one. Without this option, a daemon
+    /// that systemd started writes to the journal, as the configuration says more exactly.
+    #[arg(short, long, value_name = "FORMAT", value_delimiter = ',')]
+    pub output: Option<Vec<OutputFormat>>,
+    /// Write lines to this file instead of standard output
     ///
     /// It is made readable by its owner only, and rotated as the configuration says.
     #[arg(long, value_name = "FILE")]
@@ -157,6 +162,9 @@ pub enum Command {
         /// Check the sensors that this configuration file switches on
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Try no better mechanism than those of this tier, as the daemon does with this option
+        #[arg(long, value_name = "TIER")]
+        force_tier: Option<Tier>,
     },
     /// Show how the running daemon is: sensors, counters, sinks, memory
     ///
@@ -365,12 +373,12 @@ mod tests {
     #[test]
     fn the_daemons_options_are_understood() {
         let line = traced(
-            "bee-traced --config /a --output json --output-file /b --sensors process,file \
+            "bee-traced --config /a --output json,journal --output-file /b --sensors process,file \
              --duration 5 --force-tier tracepoint --check-config -vv",
         );
         let wanted = Traced {
             config: Some("/a".into()),
-            output: Some(OutputFormat::Json),
+            output: Some(vec![OutputFormat::Json, OutputFormat::Journal]),
             output_file: Some("/b".into()),
             sensors: Some(vec![Sensor::Process, Sensor::File]),
             duration: Some(5),
@@ -386,7 +394,10 @@ mod tests {
 
     #[test]
     fn the_commands_are_understood() {
-        assert_eq!(trace("bee-trace check --json"), Ok(Command::Check { json: true, config: None }));
+        assert_eq!(
+            trace("bee-trace check --json"),
+            Ok(Command::Check { json: true, config: None, force_tier: None })
+        );
         let check = |file: &str| Command::Config(ConfigCommand::Check { file: file.into() });
         assert_eq!(trace("bee-trace config check /a"), Ok(check("/a")));
         assert_eq!(trace("bee-trace config check"), Ok(check(CONFIG)));
@@ -431,6 +442,7 @@ mod tests {
             "bee-traced --sensors process,,file",
             "bee-traced --force-tier best",
             "bee-traced --output xml",
+            "bee-traced --output json,xml",
             "bee-traced --config",
         ] {
             assert_eq!(traced(line), Err(ExitStatus::Usage), "{line}");

@@ -138,7 +138,7 @@ fn fates() -> String {
 }
 
 /// Every counter of a sink: name, whether an event is lost, meaning.
-pub fn sink_counter_rows() -> [(&'static str, bool, &'static str); 8] {
+pub fn sink_counter_rows() -> [(&'static str, bool, &'static str); 9] {
     // A counter that is added does not compile until it has a row.
     let SinkCounters {
         unwanted: _,
@@ -146,16 +146,27 @@ pub fn sink_counter_rows() -> [(&'static str, bool, &'static str); 8] {
         accepted: _,
         queue_full: _,
         refused: _,
+        folded: _,
         bytes: _,
         errors: _,
         rotate_failed: _,
     } = SinkCounters::default();
     [
-        ("unwanted", false, "events whose action is not in `output.actions`; in none of the others"),
-        ("offered", false, "lines given to the sink"),
-        ("accepted", false, "lines that `write(2)` took whole"),
-        ("queue_full", true, "lines for which the queue had no room"),
-        ("refused", true, "lines that could not be written, or not in time at the end"),
+        (
+            "unwanted",
+            false,
+            "events whose action is not in `output.actions`, for the journal `output.journal_actions`; in none of \
+             the others",
+        ),
+        ("offered", false, "lines given to the sink; for the journal, entries and what was folded"),
+        ("accepted", false, "lines that `write(2)` took whole, entries that journald's socket took"),
+        ("queue_full", true, "lines or entries for which the queue had no room"),
+        ("refused", true, "lines or entries that could not be written, or not in time at the end"),
+        (
+            "folded",
+            false,
+            "journal only: repeats that were counted with the first, and told by an entry of their own",
+        ),
         ("bytes", false, "bytes that `write(2)` took, those of broken lines included"),
         ("errors", false, "writes that failed for good"),
         ("rotate_failed", false, "times the file could not be rotated; writing went on in the same file"),
@@ -163,10 +174,20 @@ pub fn sink_counter_rows() -> [(&'static str, bool, &'static str); 8] {
 }
 
 /// The counters of a sink by their names.
-pub fn sink_counts(counters: &SinkCounters) -> [(&'static str, u64); 8] {
-    let SinkCounters { unwanted, offered, accepted, queue_full, refused, bytes, errors, rotate_failed } =
-        *counters;
-    let values = [unwanted, offered, accepted, queue_full, refused, bytes, errors, rotate_failed];
+pub fn sink_counts(counters: &SinkCounters) -> [(&'static str, u64); 9] {
+    let SinkCounters {
+        unwanted,
+        offered,
+        accepted,
+        queue_full,
+        refused,
+        folded,
+        bytes,
+        errors,
+        rotate_failed,
+    } = *counters;
+    // In the order of the rows.
+    let values = [unwanted, offered, accepted, queue_full, refused, folded, bytes, errors, rotate_failed];
     let mut named = sink_counter_rows().map(|(name, ..)| (name, 0));
     for (row, value) in named.iter_mut().zip(values) {
         row.1 = value;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::error::{Error, Result};
 use crate::event::{ACTIONS, FLAGS, Severity};
+use crate::sink::journal::{REPEATED, REPEATED_FIRST, field_name, priority};
 
 /// One key of a JSON line.
 pub struct Field {
@@ -29,6 +30,20 @@ const fn field(
 
 const ALWAYS: &str = "always";
 const PROCESS: &str = "events of the sensors `process` and `file`";
+
+/// Fields of the journal that no line has.
+const JOURNAL_ONLY: &[(&str, &str, &str)] = &[
+    ("MESSAGE", "a sentence for people; see the view for people on how words are quoted", ALWAYS),
+    ("MESSAGE_ID", "the action, as 32 hex digits; see the actions above", ALWAYS),
+    ("PRIORITY", "the severity as syslog has it; see the severities below", ALWAYS),
+    ("SYSLOG_IDENTIFIER", "`bee-traced`", ALWAYS),
+    (
+        REPEATED,
+        "how often the act was done again; the other fields are those of the last time",
+        "repeats were folded",
+    ),
+    (REPEATED_FIRST, "when it was done first; that time has an entry of its own", "repeats were folded"),
+];
 
 /// Every key a JSON line can have.
 pub const FIELDS: &[Field] = &[
@@ -132,7 +147,7 @@ pub fn refresh(text: &str) -> Result<String> {
     const BEGIN: &str = "<!-- generated: ";
     const END: &str = "<!-- end -->";
     let mut out = String::new();
-    let mut missing = vec!["actions", "fields", "severities", "flags"];
+    let mut missing = vec!["actions", "fields", "journal", "severities", "flags"];
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         out.push_str(line);
@@ -143,6 +158,7 @@ pub fn refresh(text: &str) -> Result<String> {
         let part = match name {
             "actions" => actions(),
             "fields" => fields(),
+            "journal" => journal(),
             "severities" => severities(),
             "flags" => flags(),
             _ => return Err(Error::failure(format!("no generated part is called {name}"))),
@@ -163,7 +179,7 @@ pub fn refresh(text: &str) -> Result<String> {
 
 fn actions() -> String {
     let mut table =
-        "| `event.action` | sensor | kind | category | type | meaning |\n|---|---|---|---|---|---|\n"
+        "| `event.action` | sensor | kind | category | type | meaning | `MESSAGE_ID` |\n|---|---|---|---|---|---|---|\n"
             .to_owned();
     for facts in ACTIONS {
         row(
@@ -175,6 +191,7 @@ fn actions() -> String {
                 &facts.category.join(", "),
                 &facts.types.join(", "),
                 facts.meaning,
+                &format!("`{}`", facts.message_id()),
             ],
         );
     }
@@ -182,9 +199,21 @@ fn actions() -> String {
 }
 
 fn fields() -> String {
-    let mut table = "| key | type | meaning | there when |\n|---|---|---|---|\n".to_owned();
+    let mut table =
+        "| key | type | meaning | there when | field of the journal |\n|---|---|---|---|---|\n".to_owned();
     for field in FIELDS {
-        row(&mut table, &[&format!("`{}`", field.name), field.kind, field.meaning, field.present]);
+        let name = field_name(field.name).unwrap_or_else(|| "MESSAGE".to_owned());
+        let cells =
+            [&format!("`{}`", field.name), field.kind, field.meaning, field.present, &format!("`{name}`")];
+        row(&mut table, &cells);
+    }
+    table
+}
+
+fn journal() -> String {
+    let mut table = "| field | meaning | there when |\n|---|---|---|\n".to_owned();
+    for (name, meaning, present) in JOURNAL_ONLY {
+        row(&mut table, &[&format!("`{name}`"), meaning, present]);
     }
     table
 }
@@ -193,9 +222,10 @@ const SEVERITIES: [Severity; 5] =
     [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
 
 fn severities() -> String {
-    let mut table = "| `event.severity` | word |\n|---|---|\n".to_owned();
+    let mut table = "| `event.severity` | word | `PRIORITY` |\n|---|---|---|\n".to_owned();
     for severity in SEVERITIES {
-        row(&mut table, &[&(severity as u8).to_string(), severity.name()]);
+        let priority = char::from(priority(severity)).to_string();
+        row(&mut table, &[&(severity as u8).to_string(), severity.name(), &priority]);
     }
     table
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bee_trace::config::{
     ALWAYS_WRITTEN, Config, Document, Files, Kind, Loaded, MAX_DOCUMENT, MAX_ENTRIES, OPTIONS, Origin,
-    Preset, Source, load, load_files, read, restart_needed, shipped_names, show,
+    Preset, Shape, Source, load, load_files, read, restart_needed, shipped_names, show,
 };
 use bee_trace::error::ExitStatus;
 use bee_trace::event::Action;
@@ -41,7 +41,10 @@ fn each_mistake_is_placed_and_answered() {
             "c.toml:2:1: limits.alert_ring_kb: unknown key; did you mean `alert_ring_kib`?",
         ),
         ("[limits]\nwatch = []", "c.toml:2:1: limits.watch: unknown key here; it belongs in `[file]`"),
-        ("[host]\nzzz = 1", "c.toml:2:1: host.zzz: unknown key; `[host]` has proc, sys, cgroup, btf, user"),
+        (
+            "[host]\nzzz = 1",
+            "c.toml:2:1: host.zzz: unknown key; `[host]` has proc, sys, cgroup, btf, user, journal_socket",
+        ),
         ("[limit]\ninodes = 5", "c.toml:1:2: limit: unknown; did you mean `limits`?"),
         ("inodes = 500", "c.toml:1:1: inodes: must stand in a section; write `[limits]` above it"),
         (
@@ -272,6 +275,25 @@ fn what_is_shown_loads_to_the_same_and_says_where_it_came_from() {
 }
 
 #[test]
+fn events_go_where_the_configuration_says_or_else_where_people_look() {
+    use bee_trace::config::Place::{File, Journal, Stdout};
+    let places = |text: &str, systemd| loaded(&[text]).config.output.places(systemd);
+    assert_eq!((places("", false), places("", true)), (vec![Stdout], vec![Journal]));
+    let file = "[output]\nfile = \"/x\"\n";
+    assert_eq!((places(file, false), places(file, true)), (vec![File], vec![File]));
+    let all = format!("{file}to = [\"journal\", \"stdout\", \"file\", \"journal\"]");
+    assert_eq!(
+        (places(&all, false), places(&all, true)),
+        (vec![Stdout, File, Journal], vec![Stdout, File, Journal])
+    );
+    assert_eq!(places("[output]\nto = [\"stdout\"]", true), [Stdout]);
+    assert_eq!(
+        problems("\n[output]\nto = [\"file\"]"),
+        ["c.toml:3:1: output.to: names the file, but `output.file` does not say which"]
+    );
+}
+
+#[test]
 fn actions_always_hold_those_that_are_always_written() {
     let only = loaded(&["[output]\nactions = [\"open\", \"exec\", \"loss\"]"]).config.output.actions;
     assert_eq!(only, [Action::Exec, Action::Open, Action::Loss, Action::Start, Action::Stop]);
@@ -292,6 +314,7 @@ fn another(kind: Kind, default: Preset) -> &'static str {
         (Kind::Text(_), Preset::Text("json")) => "\"pretty\"",
         (Kind::Text(_), Preset::Text("bee-trace")) => "\"somebody\"",
         (Kind::Text(_), _) => "\"/elsewhere\"",
+        (Kind::List(Shape::Place), _) => "[\"journal\"]",
         (Kind::List(shape), _) if shape.check("open").is_ok() && shape.check("/x").is_err() => "[\"open\"]",
         (Kind::List(shape), _) if shape.check("/x").is_ok() => "[\"/x\"]",
         _ => "[\"X\"]",

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bee_trace::cli::{self, OutputFormat, Traced};
-use bee_trace::config::{self, Format};
-use bee_trace::daemon::{self, Options, Overrides};
+use bee_trace::cli::{self, Traced};
+use bee_trace::config;
+use bee_trace::daemon::{self, Chosen, Options, Overrides};
 use bee_trace::error::{ExitStatus, Result};
 use bee_trace::log;
 use bee_trace::probe::Tier;
@@ -29,10 +29,7 @@ fn main() -> ExitCode {
 
 fn run(line: Traced) -> Result<()> {
     let overrides = Overrides {
-        format: line.output.map(|format| match format {
-            OutputFormat::Json => Format::Json,
-            OutputFormat::Pretty => Format::Pretty,
-        }),
+        output: line.output.as_deref().map(Chosen::new),
         file: line.output_file,
         sensors: line.sensors.map(|sensors| sensors.iter().map(|sensor| sensor.name()).collect()),
     };

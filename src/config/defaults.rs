@@ -230,6 +230,10 @@ pub(super) const ACTIONS: &[&str] = &[
     "truncate", "mknod",
 ];
 
+/// `output.journal_actions`: all but the comings and goings of processes.
+pub(super) const JOURNAL_ACTIONS: &[&str] =
+    &["exec", "open", "create", "delete", "rename", "link", "symlink", "chmod", "chown", "truncate", "mknod"];
+
 /// `[[exclude]]`: the program's true path, and the files whose reading is its job.
 const EXCLUDE: &[(&str, &[&str])] = &[
     ("/usr/sbin/sshd", &["/etc/ssh/ssh_host_*_key", "~/.ssh/authorized_keys*", "/etc/shadow"]),

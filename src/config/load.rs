@@ -13,7 +13,7 @@ use super::problem::{Lines, Problem, nearest};
 use super::profiles::{Files, INHERITS, MAX_DEPTH, is_name, shipped_names};
 use super::shape::{Kind, MAX_ENTRIES};
 use super::source::MAX_DOCUMENT;
-use super::{Config, Document, Exclude, exclude};
+use super::{Config, Document, Exclude, Place, exclude};
 
 /// `[[exclude]]` tables of all documents together may be this many.
 const MAX_EXCLUDES: usize = 256;
@@ -210,6 +210,15 @@ impl<'f> Merge<'f> {
         let mut config = Config::default();
         for (option, (value, _)) in OPTIONS.iter().zip(&self.values) {
             (option.set)(&mut config, value);
+        }
+        if config.output.to.contains(&Place::File) && config.output.file.is_none() {
+            let to = OPTIONS.iter().position(|option| option.key == "output.to");
+            let origin = to.and_then(|index| self.values[index].1.last());
+            return Err(vec![Problem::at(
+                origin,
+                "output.to",
+                "names the file, but `output.file` does not say which",
+            )]);
         }
         let origins =
             OPTIONS.iter().zip(self.values).map(|(option, (_, origins))| (option.key, origins)).collect();

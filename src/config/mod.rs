@@ -120,9 +120,11 @@ pub struct Limits {
 /// `[output]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
+    /// Where events go; empty: it follows from how the daemon was started.
+    pub to: Vec<Place>,
     /// What lines look like.
     pub format: Format,
-    /// Where they go; `None` is standard output.
+    /// The file of `Place::File`.
     pub file: Option<PathBuf>,
     /// The file is rotated when it would grow past this many MiB.
     pub rotate_mib: u32,
@@ -130,6 +132,52 @@ pub struct Output {
     pub rotate_keep: u32,
     /// Which actions are written, in the order of the enum; `loss`, `start` and `stop` are always among them.
     pub actions: Vec<Action>,
+    /// Which actions reach the journal; likewise.
+    pub journal_actions: Vec<Action>,
+    /// How long repeats of an act are counted before they are told together. 0: they are not.
+    pub journal_fold_seconds: u32,
+}
+
+impl Output {
+    /// The places events go to, each once. `under_systemd`: started by it, with its words in the journal.
+    pub fn places(&self, under_systemd: bool) -> Vec<Place> {
+        match (&self.to[..], &self.file) {
+            ([], Some(_)) => vec![Place::File],
+            ([], None) if under_systemd => vec![Place::Journal],
+            ([], None) => vec![Place::Stdout],
+            _ => Place::ALL.into_iter().filter(|place| self.to.contains(place)).collect(),
+        }
+    }
+}
+
+/// Where events go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Lines to standard output.
+    Stdout,
+    /// Lines to `output.file`.
+    File,
+    /// Entries of the journal.
+    Journal,
+}
+
+impl Place {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Stdout, Self::File, Self::Journal];
+
+    /// The word used in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::File => "file",
+            Self::Journal => "journal",
+        }
+    }
+
+    /// The place called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|place| place.name() == name)
+    }
 }
 
 /// What an output line looks like.
@@ -161,4 +209,6 @@ pub struct Host {
     pub btf: Option<PathBuf>,
     /// The user the daemon becomes.
     pub user: String,
+    /// journald's socket.
+    pub journal_socket: PathBuf,
 }

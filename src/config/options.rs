@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::defaults;
 use super::shape::{ALWAYS_WRITTEN, Kind, Shape};
-use super::{Config, Control, File, Format, Host, Limits, Output, Process, Sensors};
+use super::{Config, Control, File, Format, Host, Limits, Output, Place, Process, Sensors};
 use crate::event::{ACTIONS, Action};
 use crate::watch::Pattern;
 
@@ -110,6 +110,10 @@ impl Value {
     pub(super) fn of_patterns(patterns: &[Pattern]) -> Self {
         Self::List(patterns.iter().map(|pattern| pattern.text().to_owned()).collect())
     }
+    fn of_actions(actions: &[Action]) -> Self {
+        let chosen = actions.iter().filter(|action| !ALWAYS_WRITTEN.contains(action));
+        Self::List(chosen.map(|action| action.name().to_owned()).collect())
+    }
     fn of_path(path: Option<&Path>) -> Self {
         // Paths in a Config came from TOML, so they are UTF-8.
         Self::Text(path.map_or_else(String::new, |path| path.to_string_lossy().into_owned()))
@@ -194,12 +198,17 @@ settings! {
     "How many KiB a sink may be behind before its lines are dropped and counted.",
     |c| Value::Integer(c.limits.queue_kib), |c, v| c.limits.queue_kib = v.integer();
 
+    "output.to", Kind::List(Shape::Place), List &[], true,
+    "Where events go, one place or more. []: to `file` if it is set; else to the journal if systemd started the \
+     daemon and sends its words there; else to standard output.",
+    |c| Value::List(c.output.to.iter().map(|place| place.name().to_owned()).collect()),
+    |c, v| c.output.to = v.list().iter().filter_map(|name| Place::from_name(name)).collect();
     "output.format", Kind::Text(Shape::Format), Text "json", true,
     "What a line looks like: one JSON object, or a line for people.",
     |c| Value::Text(match c.output.format { Format::Json => "json", Format::Pretty => "pretty" }.into()),
     |c, v| c.output.format = if v.text() == "pretty" { Format::Pretty } else { Format::Json };
     "output.file", Kind::Text(Shape::PathOrEmpty), Text "", true,
-    "Where the lines go; \"\" is standard output. The file is readable by its owner only.",
+    "The file lines go to. It is readable by its owner only.",
     |c| Value::of_path(c.output.file.as_deref()), |c, v| c.output.file = v.path_or_none();
     "output.rotate_mib", range(1, 65536), Integer 16, true,
     "The file is rotated before it grows past this many MiB.",
@@ -208,10 +217,15 @@ settings! {
     "How many rotated files are kept; `file.1` is the newest.",
     |c| Value::Integer(c.output.rotate_keep), |c, v| c.output.rotate_keep = v.integer();
     "output.actions", Kind::List(Shape::Action), List defaults::ACTIONS, false,
-    "Which actions are written. `loss`, `start` and `stop` always are.",
-    |c| Value::List(c.output.actions.iter().filter(|action| !ALWAYS_WRITTEN.contains(action))
-        .map(|action| action.name().to_owned()).collect()),
-    |c, v| c.output.actions = v.actions();
+    "Which actions are written to standard output or the file. `loss`, `start` and `stop` always are.",
+    |c| Value::of_actions(&c.output.actions), |c, v| c.output.actions = v.actions();
+    "output.journal_actions", Kind::List(Shape::Action), List defaults::JOURNAL_ACTIONS, false,
+    "Which actions reach the journal. `loss`, `start` and `stop` always do.",
+    |c| Value::of_actions(&c.output.journal_actions), |c, v| c.output.journal_actions = v.actions();
+    "output.journal_fold_seconds", range(0, 86400), Integer 60, false,
+    "When a process does the same thing again within so many seconds, the journal gets the first at once and \
+     one entry with the number of repeats when they are over. 0: each one gets an entry.",
+    |c| Value::Integer(c.output.journal_fold_seconds), |c, v| c.output.journal_fold_seconds = v.integer();
 
     "control.socket", Kind::Text(Shape::Socket), Text "/run/bee-traced/control", true,
     "Where `bee-trace status`, `watch` and `reload` reach the daemon; \"\": nowhere. Its directory is made \
@@ -234,6 +248,9 @@ settings! {
     "host.user", Kind::Text(Shape::User), Text "bee-trace", true,
     "The user the daemon becomes when it is started by root.",
     |c| Value::Text(c.host.user.clone()), |c, v| c.host.user = v.text().to_owned();
+    "host.journal_socket", Kind::Text(Shape::Path), Text "/run/systemd/journal/socket", true,
+    "Where journald takes entries; a container may have the host's elsewhere.",
+    |c| Value::of_path(Some(&c.host.journal_socket)), |c, v| c.host.journal_socket = v.text().into();
 }
 
 impl Default for Config {
@@ -259,11 +276,14 @@ impl Default for Config {
                 queue_kib: 0,
             },
             output: Output {
+                to: Vec::new(),
                 format: Format::Json,
                 file: None,
                 rotate_mib: 0,
                 rotate_keep: 0,
                 actions: Vec::new(),
+                journal_actions: Vec::new(),
+                journal_fold_seconds: 0,
             },
             control: Control { socket: None },
             host: Host {
@@ -272,6 +292,7 @@ impl Default for Config {
                 cgroup: None,
                 btf: None,
                 user: String::new(),
+                journal_socket: PathBuf::new(),
             },
         };
         // The table is the only place with numbers; a test holds that every field has its row.

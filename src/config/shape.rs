@@ -1,6 +1,7 @@
 //! What a value may look like: one check for each kind of word, each of which
 //! says what would be right.
 
+use super::Place;
 use crate::event::{ACTIONS, Action};
 use crate::watch::{Pattern, check_env_pattern};
 
@@ -48,6 +49,8 @@ pub enum Shape {
     Unit,
     /// `json` or `pretty`.
     Format,
+    /// `stdout`, `file` or `journal`.
+    Place,
     /// `event.action`.
     Action,
     /// A system user who is not root.
@@ -78,6 +81,7 @@ impl Shape {
             Self::Program => "the absolute path of a program",
             Self::Unit => "a systemd unit such as \"cron.service\"",
             Self::Format => "\"json\" or \"pretty\"",
+            Self::Place => "\"stdout\", \"file\" or \"journal\"",
             Self::Action => "an action such as \"open\" or \"exec\"",
             Self::User => "the name of a system user",
         }
@@ -98,6 +102,8 @@ impl Shape {
             Self::Unit => unit(text),
             Self::Format if matches!(text, "json" | "pretty") => Ok(()),
             Self::Format => Err("is no format; write \"json\" or \"pretty\"".into()),
+            Self::Place if Place::from_name(text).is_some() => Ok(()),
+            Self::Place => Err("is no place; write \"stdout\", \"file\" or \"journal\"".into()),
             Self::Action => action(text),
             Self::User => user(text),
         }
@@ -201,6 +207,7 @@ mod tests {
                 &["cron", "", ".service", "a b.service"],
             ),
             (Shape::Format, &["json", "pretty"], &["", "JSON", "csv"]),
+            (Shape::Place, &["stdout", "file", "journal"], &["", "stderr", "Journal"]),
             (Shape::Action, &["open", "loss"], &["", "opne", "OPEN", "read"]),
             (Shape::User, &["bee-trace", "_bee"], &["", "root", "0", "Bee", "1bee", "a:b", "a b"]),
         ] {

@@ -136,7 +136,7 @@ pub struct Kind {
     pub daemon: Counts,
 }
 
-/// A sink: `offered = accepted + queue_full + refused + queued`.
+/// A sink: `offered = accepted + queue_full + refused + folded + queued`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Sink {

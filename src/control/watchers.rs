@@ -14,8 +14,9 @@ use nix::sys::socket::{MsgFlags, sendmsg};
 use super::filter::Filter;
 use super::protocol::{Answer, Format};
 use super::{WATCHER_BYTES, WATCHERS_BYTES, status};
+use crate::config;
 use crate::error::Result;
-use crate::event::{Action, Event};
+use crate::event::Event;
 use crate::sink::{Sink, SinkCounters, json, pretty};
 
 /// Lines are sent together up to this many bytes.
@@ -244,7 +245,7 @@ impl Sink for Tap {
         }
     }
 
-    fn set_actions(&mut self, _: &[Action]) {}
+    fn configure(&mut self, _: &config::Output) {}
 
     fn counters(&self) -> SinkCounters {
         SinkCounters::default()

@@ -22,7 +22,7 @@ use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-pub use reload::{Overrides, build};
+pub use reload::{Chosen, Overrides, build};
 pub use start::{Options, start};
 
 use crate::config::{Config, Loaded};
@@ -123,8 +123,9 @@ impl Daemon<'_> {
             }
             self.housekeeping(now);
             self.feed_watchers();
+            let sinks = self.pipeline.sinks.iter().filter_map(|sink| sink.due());
             let others = [self.until, self.scans.due(), self.hands.due()];
-            for when in self.due.into_iter().chain(others).flatten() {
+            for when in self.due.into_iter().chain(others).flatten().chain(sinks) {
                 self.waiter.wake_at(when);
             }
         }
@@ -227,6 +228,9 @@ impl Daemon<'_> {
 
     /// What is not an event's business: losses, scans that are due.
     fn housekeeping(&mut self, now: Instant) {
+        for sink in &mut self.pipeline.sinks {
+            sink.tick(now);
+        }
         if self.tell <= now {
             self.tell_losses();
             self.tell = now + TELL;
@@ -368,7 +372,7 @@ impl Daemon<'_> {
         let restart = crate::config::restart_needed(&self.config, &config);
         let lists = self.config.file != config.file;
         for sink in &mut self.pipeline.sinks {
-            sink.set_actions(&config.output.actions);
+            sink.configure(&config.output);
         }
         self.pipeline.decide = Decide::new(&config);
         self.pipeline.enrich.processes.set_capacity(config.limits.processes as usize);
@@ -382,7 +386,7 @@ impl Daemon<'_> {
         if let Err(error) = enforced {
             self.pipeline.decide = Decide::new(&old);
             for sink in &mut self.pipeline.sinks {
-                sink.set_actions(&old.output.actions);
+                sink.configure(&old.output);
             }
             self.config = old;
             return self.refuse_reload(&error);
@@ -478,6 +482,9 @@ impl Daemon<'_> {
         let deadline = Instant::now() + FLUSH;
         for sink in &mut self.pipeline.sinks {
             sink.drain(deadline);
+        }
+        for sink in &self.pipeline.sinks {
+            tracing::info!("{}: {}", sink.name(), sink.counters());
         }
         Ok(())
     }

@@ -6,7 +6,8 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config, Loaded};
+use crate::cli::OutputFormat;
+use crate::config::{self, Config, Loaded, Place};
 use crate::error::{Error, ExitStatus, Result};
 
 /// Reads what the scanner opened for the configuration `main`: of the profiles only those that are
@@ -40,21 +41,53 @@ pub fn documents(main: &Path, paths: &[PathBuf], files: Vec<OwnedFd>) -> Result<
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// `--output`
-    pub format: Option<config::Format>,
+    pub output: Option<Chosen>,
     /// `--output-file`
     pub file: Option<PathBuf>,
     /// `--sensors`
     pub sensors: Option<Vec<&'static str>>,
 }
 
+/// What `--output` asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chosen {
+    /// Lines of this look, to the file if there is one.
+    pub lines: Option<config::Format>,
+    /// Entries of the journal.
+    pub journal: bool,
+}
+
+impl Chosen {
+    /// The words of the command line; of two looks the last one counts.
+    pub fn new(words: &[OutputFormat]) -> Self {
+        let mut chosen = Self::default();
+        for word in words {
+            match word {
+                OutputFormat::Json => chosen.lines = Some(config::Format::Json),
+                OutputFormat::Pretty => chosen.lines = Some(config::Format::Pretty),
+                OutputFormat::Journal => chosen.journal = true,
+            }
+        }
+        chosen
+    }
+}
+
 impl Overrides {
     /// Puts it over a configuration.
     pub fn apply(&self, config: &mut Config) {
-        if let Some(format) = self.format {
-            config.output.format = format;
-        }
+        let output = &mut config.output;
         if let Some(file) = &self.file {
-            config.output.file = Some(file.clone());
+            output.file = Some(file.clone());
+            output.to.iter_mut().filter(|to| **to == Place::Stdout).for_each(|to| *to = Place::File);
+            if !output.to.is_empty() && !output.to.contains(&Place::File) {
+                output.to.push(Place::File);
+            }
+        }
+        if let Some(chosen) = &self.output {
+            let lines = if output.file.is_some() { Place::File } else { Place::Stdout };
+            output.to = chosen.lines.map(|_| lines).into_iter().collect();
+            output.to.extend(chosen.journal.then_some(Place::Journal));
+            output.format = chosen.lines.unwrap_or(output.format);
         }
         if let Some(sensors) = &self.sensors {
             config.sensors.process = sensors.contains(&"process");

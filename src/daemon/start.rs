@@ -72,8 +72,14 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     let account = privilege::ensure_user(&config.host.user)?;
     let host = crate::sys::hostname()?;
     let control = control(&config, &account, &host)?;
-    let mut sinks =
-        vec![sink::open(&config.output, host, config.limits.queue_kib as usize * 1024, options.terminal)?];
+    let opening = sink::Opening {
+        host: &host,
+        queue_bytes: config.limits.queue_kib as usize * 1024,
+        terminal: options.terminal,
+        under_systemd: crate::sys::says_to_journal(),
+        journal: &config.host.journal_socket,
+    };
+    let mut sinks = sink::open(&config.output, &opening)?;
     if let Some(server) = &control {
         sinks.push(Box::new(server.tap()));
     }

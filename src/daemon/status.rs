@@ -125,7 +125,7 @@ impl Daemon<'_> {
         shown
             .map(|sink| {
                 let counters = sink.counters();
-                let settled = counters.accepted + counters.queue_full + counters.refused;
+                let settled = counters.accepted + counters.queue_full + counters.refused + counters.folded;
                 status::Sink {
                     name: sink.name().to_owned(),
                     counters: docs::sink_counts(&counters)

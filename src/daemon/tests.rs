@@ -11,10 +11,11 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::filesystems::FileSystems;
 use super::losses::Losses;
-use super::reload::{self, Overrides, build};
+use super::reload::{self, Chosen, Overrides, build};
 use super::scans::Scans;
 use super::wait::{Source, Waiter};
-use crate::config::{Config, Document, Format};
+use crate::cli::OutputFormat;
+use crate::config::{Config, Document, Format, Place};
 use crate::error::ExitStatus;
 use crate::event::{Action, Loss};
 use crate::pipeline::FATES;
@@ -298,7 +299,7 @@ fn the_command_line_is_stronger_than_any_file() {
     assert!(!plain.sensors.process && plain.sensors.file);
     assert_eq!((plain.output.format, &plain.output.file), (Format::Pretty, &None));
     let overrides = Overrides {
-        format: Some(Format::Json),
+        output: Some(Chosen::new(&[OutputFormat::Json])),
         file: Some("/var/log/bee.json".into()),
         sensors: Some(vec!["process"]),
     };
@@ -306,6 +307,31 @@ fn the_command_line_is_stronger_than_any_file() {
     assert!(strong.sensors.process && !strong.sensors.file);
     assert_eq!(strong.output.format, Format::Json);
     assert_eq!(strong.output.file.as_deref(), Some(Path::new("/var/log/bee.json")));
+    assert_eq!(strong.output.to, [Place::File]);
+}
+
+#[test]
+fn the_command_line_says_where_events_go() {
+    let places = |text: &str, words: &[OutputFormat], file: Option<&str>| {
+        let output = (!words.is_empty()).then(|| Chosen::new(words));
+        let overrides = Overrides { output, file: file.map(PathBuf::from), sensors: None };
+        build(&vec![document(text)].into(), &overrides).unwrap().config.output.places(true)
+    };
+    use OutputFormat::{Journal, Json, Pretty};
+    let both = "[output]\nto = [\"stdout\", \"journal\"]\n";
+    for (text, words, file, wanted) in [
+        ("", &[][..], None, &[Place::Journal][..]),
+        ("", &[Json], None, &[Place::Stdout]),
+        ("", &[Pretty, Journal], None, &[Place::Stdout, Place::Journal]),
+        ("", &[Journal], Some("/x"), &[Place::Journal]),
+        ("", &[], Some("/x"), &[Place::File]),
+        (both, &[], None, &[Place::Stdout, Place::Journal]),
+        (both, &[], Some("/x"), &[Place::File, Place::Journal]),
+        (both, &[Json], Some("/x"), &[Place::File]),
+        ("[output]\nto = [\"journal\"]\n", &[], Some("/x"), &[Place::File, Place::Journal]),
+    ] {
+        assert_eq!(places(text, words, file), wanted, "{text:?} {words:?} {file:?}");
+    }
 }
 
 #[test]

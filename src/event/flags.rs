@@ -50,7 +50,7 @@ flags! {
     EXEC_MISSED = 15, "exec_missed";
     /// The file was recognised by its identity; its present name is not a watched one.
     BY_IDENTITY = 16, "by_identity";
-    /// A string was not valid UTF-8; the bytes are shown as \xNN.
+    /// A string was not valid UTF-8; in a line the bytes are shown as \xNN, in the journal they stand as they are.
     NON_UTF8 = 17, "non_utf8";
     /// Arguments were read after the call and another thread, or a tracer, could have changed them.
     ARGS_RACY = 18, "args_racy";

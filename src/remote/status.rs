@@ -135,6 +135,7 @@ impl Page {
                 (count("accepted"), "written"),
                 (count("queue_full"), "lost to a full queue"),
                 (count("refused"), "refused"),
+                (count("folded"), "folded"),
                 (sink.queued, "waiting"),
             ];
             self.row(&sink.name, &sum(count("offered"), &parts));
@@ -239,7 +240,7 @@ mod tests {
             "kprobe",
             "1,234 events",
             "does not run: no BTF [2J",
-            "9 = 7 written + 0 lost to a full queue + 0 refused + 2 waiting",
+            "9 = 7 written + 0 lost to a full queue + 0 refused + 0 folded + 2 waiting",
             "PROBLEM: the disk is full",
             "refused: a.toml:1:1: wrong",
         ] {

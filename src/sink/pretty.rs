@@ -207,12 +207,12 @@ fn name_and_pid(name: &[u8], pid: u32, out: &mut Vec<u8>) {
 }
 
 /// Whether the executable is what anybody would expect under that name.
-fn is_usual(path: &[u8], name: &[u8]) -> bool {
+pub(super) fn is_usual(path: &[u8], name: &[u8]) -> bool {
     const PLACES: [&[u8]; 4] = [b"/usr/bin/", b"/usr/sbin/", b"/bin/", b"/sbin/"];
     PLACES.iter().any(|place| path.strip_prefix(*place) == Some(name))
 }
 
-fn exec_words(process: Option<&Process>, exec: &Exec, out: &mut Vec<u8>) {
+pub(super) fn exec_words(process: Option<&Process>, exec: &Exec, out: &mut Vec<u8>) {
     let start = out.len();
     for arg in process.into_iter().flat_map(|process| process.args.iter()) {
         out.push(b' ');
@@ -250,15 +250,19 @@ fn exit_words(code: Option<u32>, signal: Option<u32>, out: &mut Vec<u8>) {
         push_u64(out, code.into());
     }
     if let Some(signal) = signal {
-        let known =
-            i32::try_from(signal).ok().and_then(|number| nix::sys::signal::Signal::try_from(number).ok());
         out.extend_from_slice(b" killed by ");
-        match known {
-            Some(known) => out.extend_from_slice(known.as_str().as_bytes()),
-            None => {
-                out.extend_from_slice(b"signal ");
-                push_u64(out, signal.into());
-            }
+        signal_words(signal, out);
+    }
+}
+
+/// `SIGKILL`, or `signal 40`.
+pub(super) fn signal_words(signal: u32, out: &mut Vec<u8>) {
+    let known = i32::try_from(signal).ok().and_then(|number| nix::sys::signal::Signal::try_from(number).ok());
+    match known {
+        Some(known) => out.extend_from_slice(known.as_str().as_bytes()),
+        None => {
+            out.extend_from_slice(b"signal ");
+            push_u64(out, signal.into());
         }
     }
 }

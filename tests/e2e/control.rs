@@ -43,7 +43,7 @@ fn status(fixture: &Fixture) -> Status {
     );
     for sink in &status.sinks {
         let count = |name: &str| sink.counters[name];
-        let settled = count("accepted") + count("queue_full") + count("refused");
+        let settled = count("accepted") + count("queue_full") + count("refused") + count("folded");
         assert_eq!(count("offered"), settled + sink.queued, "{sink:?}");
     }
     status

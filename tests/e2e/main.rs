@@ -14,6 +14,7 @@ mod control;
 mod flags;
 mod hog;
 mod identity;
+mod journal;
 mod lifecycle;
 mod names;
 mod opens;

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bee_trace::config::{Format, Output};
 use bee_trace::event::{
     ACTIONS, Access, Action, Args, Body, Device, EntityId, Event, Exec, File, Flags, Loss, Outcome, Parent,
     Process, Severity, User,
 };
-use bee_trace::sink::{SinkCounters, json};
+use bee_trace::sink::{Opening, SinkCounters, json};
 use serde_json::Value;
 
 /// A directory of our own that goes when the test ends.
@@ -191,6 +192,32 @@ pub fn pipe() -> (fs::File, fs::File) {
     (reader.into(), writer.into())
 }
 
+/// Everything, nowhere in particular.
+pub fn output() -> Output {
+    let actions: Vec<Action> = ACTIONS.iter().map(|facts| facts.action).collect();
+    Output {
+        to: Vec::new(),
+        format: Format::Json,
+        file: None,
+        rotate_mib: 1,
+        rotate_keep: 1,
+        journal_actions: actions.clone(),
+        actions,
+        journal_fold_seconds: 0,
+    }
+}
+
+/// As a shell would start it.
+pub fn opening() -> Opening<'static> {
+    Opening {
+        host: "pi",
+        queue_bytes: 4 << 20,
+        terminal: false,
+        under_systemd: false,
+        journal: std::path::Path::new("/nonexistent/socket"),
+    }
+}
+
 pub fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
@@ -198,7 +225,7 @@ pub fn soon() -> Instant {
 pub fn assert_exact(counters: SinkCounters, offered: u64) {
     assert_eq!(counters.offered, offered);
     assert_eq!(
-        counters.accepted + counters.queue_full + counters.refused,
+        counters.accepted + counters.queue_full + counters.refused + counters.folded,
         offered,
         "every line in exactly one counter: {counters:?}"
     );
