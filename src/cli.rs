@@ -259,13 +259,22 @@ pub struct WatchOptions {
     pub severity: Option<String>,
     /// What a line looks like; for people if a terminal reads it, JSON otherwise
     #[arg(long, value_name = "FORMAT")]
-    pub format: Option<OutputFormat>,
+    pub format: Option<Look>,
     /// Stop after this many seconds
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     pub duration: Option<u64>,
     /// Where the daemon is reached
     #[arg(long, value_name = "PATH", default_value = SOCKET)]
     pub socket: PathBuf,
+}
+
+/// What a line of `bee-trace watch` looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Look {
+    /// One JSON object.
+    Json,
+    /// For people.
+    Pretty,
 }
 
 /// On or off.
@@ -416,7 +425,7 @@ mod tests {
             sensor: vec!["process".into(), "file".into()],
             pid: vec![1, 2],
             comm: vec!["cat".into(), "d*".into()],
-            format: Some(OutputFormat::Json),
+            format: Some(Look::Json),
             duration: Some(5),
             socket: "/s".into(),
             ..WatchOptions::default()

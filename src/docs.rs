@@ -8,6 +8,7 @@ use crate::cli::EXIT_STATUS;
 use crate::error::{Error, Result};
 use crate::pipeline::FATES;
 use crate::probe::{BLIND, FAMILIES, Tier};
+use crate::remote::check::RULES;
 use crate::sink::SinkCounters;
 use crate::wire::CAUSES;
 
@@ -15,7 +16,7 @@ use crate::wire::CAUSES;
 pub const DOCUMENTS: &[(&str, &[&str])] = &[
     ("docs/ARCHITECTURE.md", &["sensors"]),
     ("docs/blind-spots.md", &["blind"]),
-    ("docs/operations.md", &["exit-status", "causes", "fates", "sink-counters"]),
+    ("docs/operations.md", &["exit-status", "monitoring", "causes", "fates", "sink-counters"]),
 ];
 
 /// What each of `wire::CAUSES` means.
@@ -65,6 +66,7 @@ fn part(name: &str) -> Result<String> {
         "sensors" => Ok(sensors()),
         "blind" => Ok(blind()),
         "exit-status" => Ok(exit_status()),
+        "monitoring" => Ok(monitoring()),
         "causes" => Ok(causes()),
         "fates" => Ok(fates()),
         "sink-counters" => Ok(sink_counters()),
@@ -121,6 +123,13 @@ fn exit_status() -> String {
         ["status", "meaning"],
         EXIT_STATUS.iter().map(|(status, meaning)| [(*status as u8).to_string(), (*meaning).to_owned()]),
     )
+}
+
+fn monitoring() -> String {
+    let rows = RULES
+        .iter()
+        .map(|(state, when)| [format!("{} ({})", state.word(), *state as u8), (*when).to_owned()]);
+    table(["status", "when"], rows)
 }
 
 fn causes() -> String {

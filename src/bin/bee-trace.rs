@@ -8,7 +8,7 @@ use std::time::Duration;
 use bee_trace::btf_build::{self, Built};
 use bee_trace::btf_file::{self, Running};
 use bee_trace::check::{Report, Style, Types};
-use bee_trace::cli::{self, BtfCommand, Command, ConfigCommand, OutputFormat, Switch, Trace, WatchOptions};
+use bee_trace::cli::{self, BtfCommand, Command, ConfigCommand, Look, Switch, Trace, WatchOptions};
 use bee_trace::config::{self, Loaded};
 use bee_trace::control::protocol::{Answer, Format, Request, Watch};
 use bee_trace::control::status::Status;
@@ -154,7 +154,7 @@ fn watch(options: WatchOptions) -> Result<ExitStatus> {
     let terminal = std::io::stdout().is_terminal();
     let coloured = terminal && std::env::var_os("NO_COLOR").is_none();
     let format = match options.format {
-        Some(OutputFormat::Json) => Format::Json,
+        Some(Look::Json) => Format::Json,
         None if !terminal => Format::Json,
         _ if coloured => Format::Colour,
         _ => Format::Pretty,
