@@ -63,6 +63,8 @@ pub enum Sensor {
     Process,
     /// Opens and name changes of watched files.
     File,
+    /// Who reaches for the memory of other processes.
+    Memory,
 }
 
 impl Sensor {
@@ -71,6 +73,7 @@ impl Sensor {
         match self {
             Self::Process => "process",
             Self::File => "file",
+            Self::Memory => "memory",
         }
     }
 }

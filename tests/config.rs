@@ -606,6 +606,22 @@ fn every_shipped_profile_loads_and_changes_something() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/profiles/{name}.toml"));
         assert!(path.exists(), "{}", path.display());
     }
+    // A new action is left out of a profile on purpose only: name it here, or there.
+    let all = Config::default().output;
+    for (name, lines, journal) in [
+        ("raspberry-pi", &[Action::Fork, Action::Exit][..], &[][..]),
+        ("server", &[Action::Fork, Action::Exit], &[]),
+        ("ci-runner", &[Action::Fork, Action::Exit], &[Action::Exec]),
+        ("paranoid", &[], &[]),
+    ] {
+        let output = load(&[document("main", &format!("inherits = \"{name}\"\n"))]).unwrap().config.output;
+        let without = |from: &[Action], out: &[Action]| -> Vec<Action> {
+            from.iter().copied().filter(|action| !out.contains(action)).collect()
+        };
+        assert_eq!(output.actions, without(&all.actions, lines), "actions of {name}");
+        let wanted = if name == "paranoid" { &all.actions } else { &all.journal_actions };
+        assert_eq!(output.journal_actions, without(wanted, journal), "journal_actions of {name}");
+    }
     let pi = load(&[document("main", "inherits = \"raspberry-pi\"\n")]).unwrap().config;
     assert!(pi.limits.alert_ring_kib + pi.limits.bulk_ring_kib <= 512);
     let paranoid = load(&[document("main", "inherits = \"paranoid\"\n")]).unwrap().config;

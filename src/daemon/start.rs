@@ -115,6 +115,7 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
 
     let decide = Decide::new(&config);
     let mut pipeline = Pipeline::new(enrich, decide, sinks, stages, own);
+    pipeline.proc = std::os::unix::ffi::OsStrExt::as_bytes(config.host.proc.as_os_str()).to_vec();
     pipeline.devices = memory_devices().map(|(node, name)| (node, name.as_bytes().into())).collect();
     let rings = [Ring::of(maps.get("alerts")?)?, Ring::of(maps.get("bulk")?)?];
     let types = types(&config)?;
@@ -259,6 +260,7 @@ type Absent = Vec<(&'static str, String)>;
 pub(super) fn wanted(config: &Config, name: &str) -> bool {
     match name {
         "process" => config.sensors.process,
+        "memory" => config.sensors.memory,
         _ => config.sensors.file,
     }
 }
