@@ -8,6 +8,7 @@ use crate::cli::EXIT_STATUS;
 use crate::error::{Error, Result};
 use crate::pipeline::FATES;
 use crate::probe::{BLIND, FAMILIES, Tier};
+use crate::remote::check::RULES;
 use crate::sink::SinkCounters;
 use crate::wire::CAUSES;
 
@@ -15,7 +16,7 @@ use crate::wire::CAUSES;
 pub const DOCUMENTS: &[(&str, &[&str])] = &[
     ("docs/ARCHITECTURE.md", &["sensors"]),
     ("docs/blind-spots.md", &["blind"]),
-    ("docs/operations.md", &["exit-status", "causes", "fates", "sink-counters"]),
+    ("docs/operations.md", &["exit-status", "monitoring", "causes", "fates", "sink-counters"]),
 ];
 
 /// What each of `wire::CAUSES` means.
@@ -65,6 +66,7 @@ fn part(name: &str) -> Result<String> {
         "sensors" => Ok(sensors()),
         "blind" => Ok(blind()),
         "exit-status" => Ok(exit_status()),
+        "monitoring" => Ok(monitoring()),
         "causes" => Ok(causes()),
         "fates" => Ok(fates()),
         "sink-counters" => Ok(sink_counters()),
@@ -123,6 +125,13 @@ fn exit_status() -> String {
     )
 }
 
+fn monitoring() -> String {
+    let rows = RULES
+        .iter()
+        .map(|(state, when)| [format!("{} ({})", state.word(), *state as u8), (*when).to_owned()]);
+    table(["status", "when"], rows)
+}
+
 fn causes() -> String {
     let rows = CAUSES.iter().map(|(_, name, lost)| {
         let meaning = CAUSE_MEANINGS.iter().find(|(cause, _)| cause == name).map_or("", |(_, text)| text);
@@ -171,6 +180,28 @@ pub fn sink_counter_rows() -> [(&'static str, bool, &'static str); 9] {
         ("errors", false, "writes that failed for good"),
         ("rotate_failed", false, "times the file could not be rotated; writing went on in the same file"),
     ]
+}
+
+/// The counters of a sink by their names.
+pub fn sink_counts(counters: &SinkCounters) -> [(&'static str, u64); 9] {
+    let SinkCounters {
+        unwanted,
+        offered,
+        accepted,
+        queue_full,
+        refused,
+        folded,
+        bytes,
+        errors,
+        rotate_failed,
+    } = *counters;
+    // In the order of the rows.
+    let values = [unwanted, offered, accepted, queue_full, refused, folded, bytes, errors, rotate_failed];
+    let mut named = sink_counter_rows().map(|(name, ..)| (name, 0));
+    for (row, value) in named.iter_mut().zip(values) {
+        row.1 = value;
+    }
+    named
 }
 
 fn sink_counters() -> String {

@@ -237,9 +237,12 @@ fn journal() -> String {
     table
 }
 
+const SEVERITIES: [Severity; 5] =
+    [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+
 fn severities() -> String {
     let mut table = "| `event.severity` | word | `PRIORITY` |\n|---|---|---|\n".to_owned();
-    for severity in [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical] {
+    for severity in SEVERITIES {
         let priority = char::from(priority(severity)).to_string();
         row(&mut table, &[&(severity as u8).to_string(), severity.name(), &priority]);
     }
@@ -257,4 +260,72 @@ fn flags() -> String {
 fn row(table: &mut String, cells: &[&str]) {
     // Writing to a String cannot fail.
     let _ = writeln!(table, "| {} |", cells.join(" | ").replace('\n', " "));
+}
+
+/// Every kind of event and every field, for `bee-trace events`.
+pub fn text() -> String {
+    let mut out = "Actions\n".to_owned();
+    for facts in ACTIONS {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  {:<10}{:<12}{}", facts.name, facts.sensor, facts.meaning);
+    }
+    out.push_str("\nFields\n");
+    for field in FIELDS {
+        let (meaning, present) = (plain(field.meaning), plain(field.present));
+        let _ = writeln!(out, "  {:<28}{meaning}; {present}", field.name);
+    }
+    out.push_str("\nFlags (bee.flags)\n");
+    for (_, name, meaning) in FLAGS {
+        let _ = writeln!(out, "  {name:<18}{}", plain(meaning.trim()));
+    }
+    out.push_str("\nSeverities (event.severity)\n");
+    for severity in SEVERITIES {
+        let _ = writeln!(out, "  {:<10}{}", severity as u8, severity.name());
+    }
+    out
+}
+
+/// The same for programs.
+pub fn json() -> String {
+    let actions: Vec<_> = ACTIONS
+        .iter()
+        .map(|facts| {
+            serde_json::json!({
+                "action": facts.name,
+                "sensor": facts.sensor,
+                "kind": facts.kind,
+                "category": facts.category,
+                "type": facts.types,
+                "meaning": facts.meaning,
+            })
+        })
+        .collect();
+    let fields: Vec<_> = FIELDS
+        .iter()
+        .map(|field| {
+            serde_json::json!({
+                "name": field.name,
+                "type": field.kind,
+                "meaning": plain(field.meaning),
+                "present": plain(field.present),
+            })
+        })
+        .collect();
+    let flags: Vec<_> = FLAGS
+        .iter()
+        .map(|(_, name, meaning)| serde_json::json!({ "flag": name, "meaning": plain(meaning.trim()) }))
+        .collect();
+    let severities: Vec<_> = SEVERITIES
+        .iter()
+        .map(|severity| serde_json::json!({ "severity": *severity as u8, "name": severity.name() }))
+        .collect();
+    let all = serde_json::json!({
+        "actions": actions, "fields": fields, "flags": flags, "severities": severities,
+    });
+    format!("{all:#}\n")
+}
+
+/// Without the marks of Markdown.
+fn plain(text: &str) -> String {
+    text.replace('`', "")
 }

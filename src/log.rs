@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
@@ -15,10 +15,21 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
 use crate::error::Error;
 use crate::sys;
+
+/// How much is said, and how much was asked for at the start.
+struct Chosen {
+    handle: reload::Handle<LevelFilter, Registry>,
+    at_start: LevelFilter,
+}
+
+static CHOSEN: OnceLock<Chosen> = OnceLock::new();
 
 /// Begins to log: warnings and what a user should know; with `-v` decisions and
 /// reasons, with `-vv` the kernel's own words.
@@ -28,12 +39,33 @@ pub fn start(verbose: u8) {
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).without_time();
-    if sys::is_journal_stream(libc::STDERR_FILENO) {
-        log.with_ansi(false).event_format(Prefixed).with_writer(Stream::default()).init();
+    let (filter, handle) = reload::Layer::new(level);
+    let lines = fmt::layer().with_target(false).without_time();
+    let lines = if sys::is_journal_stream(libc::STDERR_FILENO) {
+        lines.with_ansi(false).event_format(Prefixed).with_writer(Stream::default()).boxed()
     } else {
-        log.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).init();
+        lines.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).boxed()
+    };
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    // Set once: `init` has just refused to run a second time.
+    let _ = CHOSEN.set(Chosen { handle, at_start: level });
+}
+
+/// Says more from now on (`debug`), or as much as at the start. Gives the word for the level that
+/// is in force now.
+pub fn set_debug(on: bool) -> String {
+    if let Some(chosen) = CHOSEN.get() {
+        let wanted = if on { chosen.at_start.max(LevelFilter::DEBUG) } else { chosen.at_start };
+        // Fails only where the subscriber is gone, which lives as long as the program.
+        let _ = chosen.handle.modify(|filter| *filter = wanted);
     }
+    level()
+}
+
+/// The word for the level that is in force: `info`, `debug` or `trace`; `off` before `start`.
+pub fn level() -> String {
+    let level = CHOSEN.get().and_then(|chosen| chosen.handle.clone_current()).unwrap_or(LevelFilter::OFF);
+    level.to_string().to_lowercase()
 }
 
 /// The last words of a program that cannot go on.

@@ -55,6 +55,7 @@ fn no_default_is_lost_on_the_way_into_the_configuration() {
     );
     assert_eq!((config.output.rotate_mib, config.output.rotate_keep, &config.output.file), (16, 4, &None));
     assert_eq!((config.host.proc, config.host.sys), (PathBuf::from("/proc"), PathBuf::from("/sys")));
+    assert_eq!(config.control.socket, Some(PathBuf::from("/run/bee-traced/control")));
     assert_eq!((config.host.cgroup, config.host.user), (None, "bee-trace".into()));
 }
 

@@ -35,12 +35,12 @@ fn run(line: Traced) -> Result<()> {
     };
     let config_file = line.config.clone().unwrap_or_else(|| PathBuf::from(cli::CONFIG));
     // Without --config, a machine that has no configuration runs with the defaults.
-    let documents = if line.config.is_none() && !Path::new(cli::CONFIG).exists() {
-        Vec::new()
+    let files = if line.config.is_none() && !Path::new(cli::CONFIG).exists() {
+        config::Files::default()
     } else {
         config::read(&config_file)?
     };
-    let config = daemon::build(&documents, &overrides)?;
+    let loaded = daemon::build(&files, &overrides)?;
     if line.check_config {
         return Ok(());
     }
@@ -51,5 +51,5 @@ fn run(line: Traced) -> Result<()> {
         duration: line.duration.map(Duration::from_secs),
         terminal: std::io::stdout().is_terminal(),
     };
-    daemon::start(config, &options)
+    daemon::start(loaded, &options)
 }

@@ -1,11 +1,13 @@
 //! What is wanted: the validated configuration. `load` reads a file and its
 //! drop-ins; everything else in the daemon sees only these ready objects.
 
+mod compare;
 mod defaults;
 mod exclude;
 mod load;
 mod options;
 mod problem;
+mod profiles;
 mod shape;
 mod show;
 mod source;
@@ -15,9 +17,11 @@ use std::path::PathBuf;
 use crate::event::Action;
 use crate::watch::Pattern;
 
-pub use load::{Loaded, Origin, load};
+pub use compare::{Difference, InForce, differences};
+pub use load::{Loaded, Origin, Sources, load, load_files};
 pub use options::{OPTIONS, Preset, Setting, restart_needed};
 pub use problem::Problem;
+pub use profiles::{BESIDE, Files, INSTALLED, shipped_names};
 pub use shape::{ALWAYS_WRITTEN, Kind, MAX_ENTRIES, Shape};
 pub use show::{reference, show};
 pub use source::{MAX_DOCUMENT, Source, document, read};
@@ -46,6 +50,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[output]`
     pub output: Output,
+    /// `[control]`
+    pub control: Control,
     /// `[host]`
     pub host: Host,
 }
@@ -185,6 +191,13 @@ pub enum Format {
     Json,
     /// For people.
     Pretty,
+}
+
+/// `[control]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Control {
+    /// The control socket; `None`: there is none.
+    pub socket: Option<PathBuf>,
 }
 
 /// `[host]`: where the host's trees are, for containers that mount them elsewhere.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::defaults;
 use super::shape::{ALWAYS_WRITTEN, Kind, Shape};
-use super::{Config, File, Format, Host, Limits, Output, Place, Process, Sensors};
+use super::{Config, Control, File, Format, Host, Limits, Output, Place, Process, Sensors};
 use crate::event::{ACTIONS, Action};
 use crate::watch::Pattern;
 
@@ -73,6 +73,15 @@ impl Preset {
 }
 
 impl Value {
+    /// As it would be written in a file; a list by its length.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Bool(yes) => yes.to_string(),
+            Self::Integer(number) => number.to_string(),
+            Self::Text(text) => format!("{text:?}"),
+            Self::List(list) => format!("{} entries", list.len()),
+        }
+    }
     fn bool(&self) -> bool {
         matches!(self, Self::Bool(true))
     }
@@ -222,6 +231,11 @@ settings! {
      one entry with the number of repeats when they are over. 0: each one gets an entry.",
     |c| Value::Integer(c.output.journal_fold_seconds), |c, v| c.output.journal_fold_seconds = v.integer();
 
+    "control.socket", Kind::Text(Shape::Socket), Text "/run/bee-traced/control", true,
+    "Where `bee-trace status`, `watch` and `reload` reach the daemon; \"\": nowhere. Its directory is made \
+     where it is missing. The group of the daemon's user may read, only root and that user change something.",
+    |c| Value::of_path(c.control.socket.as_deref()), |c, v| c.control.socket = v.path_or_none();
+
     "host.proc", Kind::Text(Shape::Path), Text "/proc", true,
     "Where the host's procfs is mounted; a container may have it elsewhere.",
     |c| Value::of_path(Some(&c.host.proc)), |c, v| c.host.proc = v.text().into();
@@ -275,6 +289,7 @@ impl Default for Config {
                 journal_actions: Vec::new(),
                 journal_fold_seconds: 0,
             },
+            control: Control { socket: None },
             host: Host {
                 proc: PathBuf::new(),
                 sys: PathBuf::new(),

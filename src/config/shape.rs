@@ -41,6 +41,8 @@ pub enum Shape {
     Path,
     /// An absolute path, or nothing.
     PathOrEmpty,
+    /// An absolute path that fits a socket's address, or nothing.
+    Socket,
     /// Absolute path of a program, no wildcards.
     Program,
     /// A systemd unit with its suffix.
@@ -75,6 +77,7 @@ impl Shape {
             Self::Variable => "a variable's name with `*` as wildcard, such as \"*TOKEN*\"",
             Self::Path => "an absolute path",
             Self::PathOrEmpty => "an absolute path, or \"\"",
+            Self::Socket => "an absolute path of at most 107 bytes, or \"\"",
             Self::Program => "the absolute path of a program",
             Self::Unit => "a systemd unit such as \"cron.service\"",
             Self::Format => "\"json\" or \"pretty\"",
@@ -92,8 +95,9 @@ impl Shape {
         match self {
             Self::Pattern => Pattern::parse(text).map(|_| ()),
             Self::Variable => check_env_pattern(text),
-            Self::PathOrEmpty if text.is_empty() => Ok(()),
+            Self::PathOrEmpty | Self::Socket if text.is_empty() => Ok(()),
             Self::Path | Self::PathOrEmpty => path(text),
+            Self::Socket => socket(text),
             Self::Program => program(text),
             Self::Unit => unit(text),
             Self::Format if matches!(text, "json" | "pretty") => Ok(()),
@@ -118,6 +122,19 @@ fn path(text: &str) -> Result<(), String> {
             "is not in its plain form; write it without `//`, `.`, `..` and without a slash at the end"
                 .into(),
         );
+    }
+    Ok(())
+}
+
+fn socket(text: &str) -> Result<(), String> {
+    // `sun_path` of unix(7), without its NUL.
+    const MAX_SOCKET: usize = 107;
+    path(text)?;
+    if text == "/" {
+        return Err("is a directory; write the path of the socket itself".into());
+    }
+    if text.len() > MAX_SOCKET {
+        return Err(format!("is too long for a socket; at most {MAX_SOCKET} bytes are possible"));
     }
     Ok(())
 }
@@ -182,6 +199,7 @@ mod tests {
             (Shape::Variable, &["*TOKEN*"], &["", "*", "A B"]),
             (Shape::Path, &["/", "/srv/x y"], &["", "srv", "/srv/", "/srv/../x", "/a//b", "/a\nb", "/./a"]),
             (Shape::PathOrEmpty, &["", "/srv"], &["srv", "./x"]),
+            (Shape::Socket, &["", "/run/x/control"], &["run/x", "/", "/run/x/", &"/x".repeat(54)]),
             (Shape::Program, &["/usr/bin/[", "/usr/sbin/sshd"], &["sshd", "/", "/usr/bin/*", "/bin/?"]),
             (
                 Shape::Unit,

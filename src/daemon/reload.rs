@@ -4,18 +4,37 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::OutputFormat;
-use crate::config::{self, Config, Place};
+use crate::config::{self, Config, Loaded, Place};
 use crate::error::{Error, ExitStatus, Result};
 
-/// Reads documents from open files.
+/// Reads what the scanner opened for the configuration `main`: of the profiles only those that are
+/// inherited.
 ///
 /// # Errors
 /// As `config::read`.
-pub fn documents(paths: &[PathBuf], files: Vec<OwnedFd>) -> Result<Vec<config::Document>> {
-    paths.iter().zip(files).map(|(path, file)| config::document(File::from(file), path)).collect()
+pub fn documents(main: &Path, paths: &[PathBuf], files: Vec<OwnedFd>) -> Result<config::Files> {
+    let beside = main.with_file_name(config::BESIDE);
+    let is_profile = |path: &PathBuf| {
+        path != main
+            && path.parent().is_some_and(|parent| parent == beside || parent == Path::new(config::INSTALLED))
+    };
+    let (mut profiles, others): (Vec<_>, Vec<_>) =
+        paths.iter().zip(files).partition(|(path, _)| is_profile(path));
+    let documents = others
+        .into_iter()
+        .map(|(path, file)| config::document(File::from(file), path))
+        .collect::<Result<Vec<_>>>()?;
+    config::Files::gather(documents, |name| {
+        // Those beside the configuration come first.
+        let found = profiles.iter().position(|(path, _)| path.file_stem().is_some_and(|stem| stem == name));
+        found
+            .map(|at| profiles.remove(at))
+            .map(|(path, file)| config::document(File::from(file), path))
+            .transpose()
+    })
 }
 
 /// What the command line says, stronger than any file.
@@ -82,12 +101,11 @@ impl Overrides {
 ///
 /// # Errors
 /// All mistakes of all documents, a line each.
-pub fn build(documents: &[config::Document], overrides: &Overrides) -> Result<Config> {
-    let loaded = config::load(documents).map_err(|problems| {
+pub fn build(files: &config::Files, overrides: &Overrides) -> Result<Loaded> {
+    let mut loaded = config::load_files(files).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Error::new(ExitStatus::Config, lines.join("\n"))
     })?;
-    let mut config = loaded.config;
-    overrides.apply(&mut config);
-    Ok(config)
+    overrides.apply(&mut loaded.config);
+    Ok(loaded)
 }

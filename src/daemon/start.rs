@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::Uid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::control::Hands;
 use super::filesystems::FileSystems;
 use super::losses::Losses;
 use super::policy::{Policies, memory_devices};
@@ -18,7 +19,8 @@ use super::{Daemon, Overrides, Signals};
 use crate::btf;
 use crate::btf_file::{self, Running, TypesFile};
 use crate::canary::{Child, Known};
-use crate::config::Config;
+use crate::config::{Config, Loaded};
+use crate::control::{Opened, Server};
 use crate::decide::Decide;
 use crate::enrich::Enrich;
 use crate::error::{Error, ExitStatus, Result};
@@ -55,11 +57,21 @@ pub struct Options {
 ///
 /// # Errors
 /// With the exit status that says what kind of failure it was.
-pub fn start(config: Config, options: &Options) -> Result<()> {
+pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     let started = Instant::now();
+    let (replaced, set) = loaded.replaced();
+    if set > 0 && replaced.len() == set {
+        tracing::warn!(
+            "the profile {} changes nothing: every value of it is replaced by the files after it. Say `inherits` in a \
+             drop-in (config.d), or take those values out",
+            loaded.sources.profiles.join(", ")
+        );
+    }
+    let Loaded { config, sources, .. } = loaded;
     privilege::require()?;
     let account = privilege::ensure_user(&config.host.user)?;
     let host = crate::sys::hostname()?;
+    let control = control(&config, &account, &host)?;
     let opening = sink::Opening {
         host: &host,
         queue_bytes: config.limits.queue_kib as usize * 1024,
@@ -67,7 +79,10 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
         under_systemd: crate::sys::says_to_journal(),
         journal: &config.host.journal_socket,
     };
-    let sinks = sink::open(&config.output, &opening)?;
+    let mut sinks = sink::open(&config.output, &opening)?;
+    if let Some(server) = &control {
+        sinks.push(Box::new(server.tap()));
+    }
     let signals = signals()?;
     let mut mountinfo = std::fs::File::open("/proc/self/mountinfo")?;
     let enrich = Enrich::new(&config.host.proc, config.limits.processes as usize)?;
@@ -109,7 +124,7 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
         forced: options.force_tier,
         ..Conditions::new(&maps)
     };
-    let sensors = sensors(&config, &conditions, || {
+    let (sensors, absent) = sensors(&config, &conditions, || {
         let cgroup = config.host.cgroup.clone().or_else(|| cgroup_mount(&config));
         pipeline.enrich.prime(&config.host.proc, cgroup.as_deref())
     })?;
@@ -124,6 +139,11 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     if let Some(fd) = scans.fd() {
         waiter.add(fd, Source::Scanner)?;
     }
+    if let Some(server) = &control {
+        waiter.add(server.fd(), Source::Control)?;
+    }
+    let file = std::path::absolute(&options.config_file)?;
+    let hands = Hands::new(control, file, sources, &config, absent, &pipeline.stages);
     let now = pipeline.enrich.clock.wall(crate::sys::Clock::boot_now()?);
     let losses = Losses::begin(&counters, &pipeline.stages, now);
     let filesystems = FileSystems::new(&mut mountinfo);
@@ -147,6 +167,7 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
         made: 0,
         started,
         until: options.duration.map(|span| started + span),
+        hands,
         config,
     };
     daemon.prove_sensors(conditions)?;
@@ -205,14 +226,11 @@ fn sensors(
     config: &Config,
     conditions: &Conditions<'_>,
     primed: impl FnOnce() -> Result<()>,
-) -> Result<Vec<Sensor>> {
-    let wanted = |family: &&Family| match family.name {
-        "process" => config.sensors.process,
-        "memory" => config.sensors.memory,
-        _ => config.sensors.file,
-    };
-    let (first, others): (Vec<&Family>, Vec<&Family>) =
-        FAMILIES.iter().filter(wanted).partition(|family| family.name == "process");
+) -> Result<(Vec<Sensor>, Absent)> {
+    let (first, others): (Vec<&Family>, Vec<&Family>) = FAMILIES
+        .iter()
+        .filter(|family| wanted(config, family.name))
+        .partition(|family| family.name == "process");
     let loaded = std::thread::scope(|scope| {
         let others = scope.spawn(|| load(&others, conditions));
         let mut loaded = load(&first, conditions);
@@ -225,13 +243,42 @@ fn sensors(
     })?;
     let (running, failed): (Vec<Sensor>, Vec<Sensor>) =
         loaded.into_iter().partition(|sensor| sensor.failure.is_none());
+    let absent: Absent =
+        failed.into_iter().filter_map(|sensor| Some((sensor.name, sensor.failure?))).collect();
     if running.is_empty() {
-        let reasons = failed.iter().filter_map(|sensor| Some((sensor.name, sensor.failure.as_ref()?)));
-        let reasons: Vec<String> = reasons.map(|(name, why)| format!("{name}: {why}")).collect();
+        let reasons: Vec<String> = absent.iter().map(|(name, why)| format!("{name}: {why}")).collect();
         let why = if reasons.is_empty() { "no sensor is switched on".to_owned() } else { reasons.join("\n") };
         return Err(Error::new(ExitStatus::Unavailable, format!("no sensor can run here:\n{why}")));
     }
-    Ok(running)
+    Ok((running, absent))
+}
+
+/// Sensors that are switched on and cannot run, with the reason.
+type Absent = Vec<(&'static str, String)>;
+
+/// Whether the sensor `name` is switched on.
+pub(super) fn wanted(config: &Config, name: &str) -> bool {
+    match name {
+        "process" => config.sensors.process,
+        "memory" => config.sensors.memory,
+        _ => config.sensors.file,
+    }
+}
+
+/// The control socket. Without it everything else goes on: a second daemon on this machine, for
+/// one, has none.
+fn control(config: &Config, account: &privilege::Account, host: &str) -> Result<Option<Server>> {
+    let Some(path) = &config.control.socket else { return Ok(None) };
+    match Opened::new(path, account.uid, account.gid) {
+        Ok(opened) => Server::new(opened, account.uid.as_raw(), host.to_owned()).map(Some),
+        Err(why) => {
+            tracing::warn!(
+                "no control socket: {why}; continuing without, so `bee-trace status`, `watch` and `reload` do not \
+                 reach this daemon. Stop what is there, or give this one a path of its own ([control] socket)"
+            );
+            Ok(None)
+        }
+    }
 }
 
 fn load(families: &[&Family], conditions: &Conditions<'_>) -> Vec<Sensor> {
@@ -292,7 +339,7 @@ impl Daemon<'_> {
                 conditions.btf = None;
                 given_up.clear();
                 self.sensors.clear();
-                self.sensors = sensors(&self.config, &conditions, || Ok(()))?;
+                (self.sensors, self.hands.absent) = sensors(&self.config, &conditions, || Ok(()))?;
                 continue;
             }
             if silent.is_empty() {
@@ -313,9 +360,12 @@ impl Daemon<'_> {
                 let Some(sensor) = loader::start(name, &conditions) else { continue };
                 match &sensor.failure {
                     None => self.sensors.insert(at, sensor),
-                    Some(why) => tracing::error!(
-                        "the {name} sensor cannot run here: {why}; continuing without its events"
-                    ),
+                    Some(why) => {
+                        tracing::error!(
+                            "the {name} sensor cannot run here: {why}; continuing without its events"
+                        );
+                        self.hands.absent.push((name, why.clone()));
+                    }
                 }
             }
         }

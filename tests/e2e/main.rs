@@ -10,6 +10,7 @@ mod harness;
 
 mod attrs;
 mod check;
+mod control;
 mod flags;
 mod hog;
 mod identity;
