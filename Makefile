@@ -11,7 +11,7 @@ TEST   ?= smoke.sh
 SUDO  := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build build-arm64 lint test test-unit test-root test-portable test-all test-vm test-vm-all test-btf coverage fuzz bench clean
+.PHONY: help setup run build build-arm64 lint test test-unit test-root test-portable test-all test-vm test-vm-all test-btf coverage fuzz bench bench-gate clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
@@ -72,6 +72,10 @@ fuzz:            ## every fuzz target for SECS seconds (300)
 bench:           ## what the daemon costs here; prints, never fails on a number (ARGS=starts: only the starts)
 	@scripts/setup.sh
 	@scripts/bench.sh $(ARGS)
+
+bench-gate:      ## instructions the kernel executes for a call with the daemon, in virtual machines; fails over a limit
+	@scripts/setup.sh
+	@scripts/gate.sh $(KERNELS)
 
 clean:           ## remove all that was built
 	$(CARGO) clean
