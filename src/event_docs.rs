@@ -29,7 +29,8 @@ const fn field(
 }
 
 const ALWAYS: &str = "always";
-const PROCESS: &str = "events of the sensors `process` and `file`";
+const PROCESS: &str = "events of all sensors";
+const MEMORY: &str = "events of the sensor `memory`, known";
 
 /// Fields of the journal that no line has.
 const JOURNAL_ONLY: &[(&str, &str, &str)] = &[
@@ -108,7 +109,7 @@ pub const FIELDS: &[Field] = &[
     field("bee.unit", "text", "systemd unit of the process", "it is in one"),
     field("bee.container_id", "text", "container of the process", "it is in one"),
     field("bee.login_uid", "id", "the user who logged in", "somebody did"),
-    field("bee.access", "word", "`read`, `write` or `read-write`", "a file was opened"),
+    field("bee.access", "word", "`read`, `write` or `read-write`", "a file was opened; of `proc-…`, known"),
     field("bee.old_path", "bytes", "the name that was taken away", "`rename`"),
     field(
         "bee.known_as",
@@ -116,6 +117,24 @@ pub const FIELDS: &[Field] = &[
         "the watched name under which the file was learned",
         "its present name is another",
     ),
+    field(
+        "bee.request",
+        "word",
+        "`PTRACE_ATTACH`, `PTRACE_SEIZE` or `PTRACE_TRACEME`; of `proc-…` the file of /proc/PID: `smaps`",
+        "`ptrace`, `proc-mem`, `proc-environ`, `proc-maps`",
+    ),
+    field(
+        "bee.target.process.pid",
+        "number",
+        "process id of the process that was reached for, in the initial pid namespace; of `PTRACE_TRACEME` the one that is to trace",
+        MEMORY,
+    ),
+    field("bee.target.process.entity_id", "text", "as `process.entity_id`", MEMORY),
+    field("bee.target.process.name", "bytes", "its comm at that moment", MEMORY),
+    field("bee.target.process.executable", "bytes", "true path of what it runs", MEMORY),
+    field("bee.target.process.start", "time", "when it began", MEMORY),
+    field("bee.target.process.user.id", "id", "its real user", MEMORY),
+    field("bee.target.process.user.name", "text", "that user's name", "/etc/passwd has one"),
     field("bee.device_node", "device", "the device the file stands for", "a device node"),
     field(
         "bee.script",

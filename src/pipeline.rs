@@ -6,6 +6,7 @@
 
 mod canary;
 mod file;
+mod memory;
 mod process;
 
 use std::collections::HashMap;
@@ -103,6 +104,8 @@ pub struct Pipeline {
     pub own: [u32; 2],
     /// The file the canary opens and executes.
     pub canary_path: Vec<u8>,
+    /// Where the host's procfs is mounted, beside /proc.
+    pub proc: Vec<u8>,
     /// Devices that are watched by number.
     pub devices: HashMap<u32, Rc<[u8]>>,
     /// Paths of the files whose identity the kernel side knows, by (s_dev, inode).
@@ -130,6 +133,7 @@ impl Pipeline {
             canary: Canary::default(),
             own,
             canary_path: Vec::new(),
+            proc: b"/proc".to_vec(),
             devices: HashMap::new(),
             learned: HashMap::new(),
             undecodable: None,
@@ -176,6 +180,10 @@ impl Pipeline {
             Body::File(file) => match action(header.kind) {
                 None => self.identity(&file),
                 Some(action) => self.file(header, action, &file, sequence),
+            },
+            Body::Memory(memory) => match action(header.kind) {
+                None => Fate::Context,
+                Some(action) => self.memory(header, action, &memory, sequence),
             },
             Body::Exec(exec) => self.exec(header, &exec, sequence),
             Body::Fork { sibling } => self.fork(header, sibling, sequence),
@@ -237,6 +245,13 @@ const KINDS: &[(u16, Action)] = &[
     (wire::KIND_CHOWN, Action::Chown),
     (wire::KIND_TRUNCATE, Action::Truncate),
     (wire::KIND_MKNOD, Action::Mknod),
+    (wire::KIND_PTRACE, Action::Ptrace),
+    (wire::KIND_VM_READ, Action::VmRead),
+    (wire::KIND_VM_WRITE, Action::VmWrite),
+    (wire::KIND_PROC_MEM, Action::ProcMem),
+    (wire::KIND_PROC_ENVIRON, Action::ProcEnviron),
+    (wire::KIND_PROC_MAPS, Action::ProcMaps),
+    (wire::KIND_PIDFD_GETFD, Action::PidfdGetfd),
 ];
 
 /// The action of a record's kind; `None`: it is no event.

@@ -57,7 +57,11 @@ fn attempt(
     let mut rings = [Ring::of(maps.get("alerts")?)?, Ring::of(maps.get("bulk")?)?];
     let mut reports = Vec::new();
     for family in FAMILIES {
-        let wanted = if family.name == "process" { config.sensors.process } else { config.sensors.file };
+        let wanted = match family.name {
+            "process" => config.sensors.process,
+            "memory" => config.sensors.memory,
+            _ => config.sensors.file,
+        };
         if !wanted {
             continue;
         }

@@ -5,8 +5,8 @@
 #![allow(missing_docs)]
 
 pub use crate::skel::base::types::{
-    bee_cgroup, bee_device_key, bee_exec, bee_file, bee_header, bee_inode_key, bee_process, bee_rule_key,
-    bee_settings, bee_state,
+    bee_cgroup, bee_device_key, bee_exec, bee_file, bee_header, bee_inode_key, bee_memory, bee_process,
+    bee_rule_key, bee_settings, bee_state,
 };
 
 /// `BEE_WIRE_VERSION` of wire.h; a test compares the two.
@@ -33,6 +33,13 @@ pub const KIND_TRUNCATE: u16 = 12;
 pub const KIND_MKNOD: u16 = 13;
 pub const KIND_IDENTITY: u16 = 14;
 pub const KIND_CGROUP: u16 = 15;
+pub const KIND_PTRACE: u16 = 24;
+pub const KIND_VM_READ: u16 = 25;
+pub const KIND_VM_WRITE: u16 = 26;
+pub const KIND_PROC_MEM: u16 = 27;
+pub const KIND_PROC_ENVIRON: u16 = 28;
+pub const KIND_PROC_MAPS: u16 = 29;
+pub const KIND_PIDFD_GETFD: u16 = 30;
 
 /// The scanner's note on a directory: its mount is complete (`BEE_WATCH_MOUNT`).
 pub const WATCH_MOUNT: u64 = 4;
@@ -74,6 +81,7 @@ plain! {
     bee_process = 112,
     bee_file = 160,
     bee_cgroup = 120,
+    bee_memory = 152,
     bee_rule_key = 16,
     bee_inode_key = 16,
     bee_device_key = 16,

@@ -33,7 +33,9 @@ fn no_default_is_lost_on_the_way_into_the_configuration() {
     assert_eq!(texts(&config.file.ignore), preset("file.ignore"));
     assert!(config.exclude.len() > 20);
     for exclude in &config.exclude {
-        assert!(exclude.exe.is_some() && !exclude.paths.is_empty(), "{exclude:?}");
+        // Files, or actions that are not on files: never all that a program does.
+        let bounded = exclude.paths.is_empty() != exclude.actions.is_empty();
+        assert!(exclude.exe.is_some() && bounded, "{exclude:?}");
     }
     assert_eq!(config.output.actions, ACTIONS.iter().map(|facts| facts.action).collect::<Vec<_>>());
     // Whatever somebody should look at reaches the journal, and what is always written.
@@ -44,7 +46,7 @@ fn no_default_is_lost_on_the_way_into_the_configuration() {
     );
     assert_eq!((config.output.to, config.output.journal_fold_seconds), (vec![], 60));
     assert_eq!(config.host.journal_socket, PathBuf::from("/run/systemd/journal/socket"));
-    assert!(config.sensors.process && config.sensors.file);
+    assert!(config.sensors.process && config.sensors.file && config.sensors.memory);
     assert_eq!((config.limits.alert_ring_kib, config.limits.bulk_ring_kib), (512, 512));
     assert_eq!((config.limits.inodes, config.limits.processes, config.limits.queue_kib), (16384, 8192, 1024));
     assert_eq!(

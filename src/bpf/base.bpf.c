@@ -25,6 +25,7 @@ struct bee_exec bee_type_exec;
 struct bee_process bee_type_process;
 struct bee_file bee_type_file;
 struct bee_cgroup bee_type_cgroup;
+struct bee_memory bee_type_memory;
 struct bee_rule_key bee_type_rule_key;
 struct bee_inode_key bee_type_inode_key;
 struct bee_inode_value bee_type_inode_value;

@@ -9,6 +9,7 @@ use super::options::Value;
 use super::problem::nearest;
 use super::shape::{Kind, Shape};
 use super::{Exclude, Pattern};
+use crate::event::Action;
 
 /// A key of the table: its name, its kind, and what it means for people.
 pub(super) const KEYS: &[(&str, Kind, &str)] = &[
@@ -19,11 +20,17 @@ pub(super) const KEYS: &[(&str, Kind, &str)] = &[
         Kind::List(Shape::Pattern),
         "Only these files are not reported; without it, none of the watched files is.",
     ),
+    (
+        "actions",
+        Kind::List(Shape::Action),
+        "Only these actions are not reported; without it, none of those on files is. What is done to \
+         other processes (`ptrace`, `vm-read`, …) is excluded only where it is named here.",
+    ),
 ];
 
 /// Reads the table at `span`; mistakes go to `walk`.
 pub(super) fn read(walk: &mut Walk<'_>, span: Range<usize>, table: &DeTable<'_>) -> Option<Exclude> {
-    let mut exclude = Exclude { exe: None, unit: None, paths: Vec::new() };
+    let mut exclude = Exclude { exe: None, unit: None, paths: Vec::new(), actions: Vec::new() };
     let (mut named, mut good) = (false, true);
     for (key, value) in table {
         let name = key.get_ref().as_ref();
@@ -33,10 +40,18 @@ pub(super) fn read(walk: &mut Walk<'_>, span: Range<usize>, table: &DeTable<'_>)
             good = false;
             continue;
         };
-        named |= name != "paths";
+        named |= !matches!(name, "paths" | "actions");
         match (name, walk.value(*kind, &path, value)) {
             ("exe", Some(Value::Text(text))) => exclude.exe = Some(text.into()),
             ("unit", Some(Value::Text(text))) => exclude.unit = Some(text),
+            ("actions", Some(Value::List(list))) => {
+                exclude.actions = list.iter().filter_map(|name| Action::from_name(name)).collect();
+                if list.is_empty() && value.get_ref().as_array().is_some_and(|entries| entries.is_empty()) {
+                    let message = "is empty; name the actions, or leave the key out to mean those on files";
+                    walk.report(&value.span(), &path, message.into());
+                    good = false;
+                }
+            }
             (_, Some(Value::List(list))) => {
                 exclude.paths = list.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
                 // Empty would mean "for all files": what a mistake must never come to mean.
@@ -66,6 +81,6 @@ fn unknown(name: &str) -> String {
     }
     match nearest(name, KEYS.iter().map(|(known, ..)| *known)) {
         Some(near) => format!("unknown key; did you mean `{near}`?"),
-        None => "unknown key; `[[exclude]]` has exe, unit, paths".into(),
+        None => "unknown key; `[[exclude]]` has exe, unit, paths, actions".into(),
     }
 }

@@ -57,6 +57,8 @@ pub struct Sensors {
     pub process: bool,
     /// opens and name changes of watched files.
     pub file: bool,
+    /// who reaches for the memory of others.
+    pub memory: bool,
 }
 
 /// `[process]`
@@ -88,6 +90,8 @@ pub struct Exclude {
     pub unit: Option<String>,
     /// Only for these files; empty: for all.
     pub paths: Vec<Pattern>,
+    /// Only these actions; empty: those on files.
+    pub actions: Vec<Action>,
 }
 
 /// `[limits]`: every bound a person may want to move.

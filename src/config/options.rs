@@ -139,6 +139,10 @@ settings! {
     "sensors.file", Kind::Bool, Bool true, true,
     "The file sensor: opens and name changes of watched files.",
     |c| Value::Bool(c.sensors.file), |c, v| c.sensors.file = v.bool();
+    "sensors.memory", Kind::Bool, Bool true, true,
+    "The memory sensor: who traces, reads or writes another process, or opens its memory, environment or \
+     address map in /proc.",
+    |c| Value::Bool(c.sensors.memory), |c, v| c.sensors.memory = v.bool();
 
     "process.secret_env_patterns", Kind::List(Shape::Variable), List defaults::SECRET_ENV_PATTERNS, false,
     "Environment variables whose presence is reported when a program is executed. Only names are ever \
@@ -242,7 +246,7 @@ settings! {
 impl Default for Config {
     fn default() -> Self {
         let mut config = Self {
-            sensors: Sensors { process: false, file: false },
+            sensors: Sensors { process: false, file: false, memory: false },
             process: Process { secret_env_patterns: Vec::new() },
             file: File {
                 watch: Vec::new(),

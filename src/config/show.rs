@@ -34,6 +34,10 @@ pub fn show(loaded: &Loaded) -> String {
         if let Some(unit) = &exclude.unit {
             let _ = writeln!(out, "unit = {}", quoted(unit));
         }
+        if !exclude.actions.is_empty() {
+            let actions: Vec<String> = exclude.actions.iter().map(|action| quoted(action.name())).collect();
+            let _ = writeln!(out, "actions = [{}]", actions.join(", "));
+        }
         if !exclude.paths.is_empty() {
             let paths: Vec<String> = exclude.paths.iter().map(|path| quoted(path.text())).collect();
             let _ = writeln!(out, "paths = [{}]", paths.join(", "));

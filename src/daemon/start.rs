@@ -100,6 +100,7 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
 
     let decide = Decide::new(&config);
     let mut pipeline = Pipeline::new(enrich, decide, sinks, stages, own);
+    pipeline.proc = std::os::unix::ffi::OsStrExt::as_bytes(config.host.proc.as_os_str()).to_vec();
     pipeline.devices = memory_devices().map(|(node, name)| (node, name.as_bytes().into())).collect();
     let rings = [Ring::of(maps.get("alerts")?)?, Ring::of(maps.get("bulk")?)?];
     let types = types(&config)?;
@@ -207,6 +208,7 @@ fn sensors(
 ) -> Result<Vec<Sensor>> {
     let wanted = |family: &&Family| match family.name {
         "process" => config.sensors.process,
+        "memory" => config.sensors.memory,
         _ => config.sensors.file,
     };
     let (first, others): (Vec<&Family>, Vec<&Family>) =

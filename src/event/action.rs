@@ -30,6 +30,20 @@ pub enum Action {
     Truncate,
     /// A device node for a watched device, or a node under a watched name.
     Mknod,
+    /// A process was attached to by `ptrace`, or asked its parent to.
+    Ptrace,
+    /// Another process's memory was read (`process_vm_readv`).
+    VmRead,
+    /// Another process's memory was written (`process_vm_writev`).
+    VmWrite,
+    /// `/proc/PID/mem` of another process was opened.
+    ProcMem,
+    /// `/proc/PID/environ` of another process was opened.
+    ProcEnviron,
+    /// `/proc/PID/maps`, `smaps`, `smaps_rollup` or `numa_maps` of another process was opened.
+    ProcMaps,
+    /// A descriptor was taken from another process (`pidfd_getfd`).
+    PidfdGetfd,
     /// Events were lost: how many, which kind, why.
     Loss,
     /// The daemon began to watch.
@@ -145,6 +159,69 @@ pub const ACTIONS: &[ActionFacts] = &[
         &["creation"],
         "file",
         "a device node for a watched device was made",
+    ),
+    facts(
+        Action::Ptrace,
+        "ptrace",
+        "alert",
+        &["process"],
+        &["access"],
+        "memory",
+        "a process was attached to by ptrace, or asked its parent to trace it",
+    ),
+    facts(
+        Action::VmRead,
+        "vm-read",
+        "alert",
+        &["process"],
+        &["access"],
+        "memory",
+        "memory of another process was read by process_vm_readv",
+    ),
+    facts(
+        Action::VmWrite,
+        "vm-write",
+        "alert",
+        &["process"],
+        &["change"],
+        "memory",
+        "memory of another process was written by process_vm_writev",
+    ),
+    facts(
+        Action::ProcMem,
+        "proc-mem",
+        "alert",
+        &["process"],
+        &["access"],
+        "memory",
+        "the memory of another process was opened: /proc/PID/mem",
+    ),
+    facts(
+        Action::ProcEnviron,
+        "proc-environ",
+        "alert",
+        &["process"],
+        &["access"],
+        "memory",
+        "the environment of another process was opened: /proc/PID/environ",
+    ),
+    facts(
+        Action::ProcMaps,
+        "proc-maps",
+        "alert",
+        &["process"],
+        &["access"],
+        "memory",
+        "the address map of another process was opened: maps, smaps, smaps_rollup or numa_maps of /proc/PID",
+    ),
+    facts(
+        Action::PidfdGetfd,
+        "pidfd-getfd",
+        "alert",
+        &["process"],
+        &["access"],
+        "memory",
+        "a descriptor was taken from another process by pidfd_getfd",
     ),
     facts(
         Action::Loss,

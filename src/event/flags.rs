@@ -68,6 +68,12 @@ flags! {
     EXE_AS_GIVEN = 34, "exe_as_given";
     /// With which status or by which signal the process ended was not seen.
     STATUS_UNKNOWN = 35, "status_unknown";
+    /// The target had ended.
+    TARGET_EXITED = 48, "target_exited";
+    /// The target is the process with the number that the caller gave; in another pid namespace that is another one.
+    TARGET_AS_GIVEN = 49, "target_as_given";
+    /// What is not told of the target is not known: the daemon did not see it begin and found nothing in /proc.
+    TARGET_UNKNOWN = 50, "target_unknown";
 }
 
 impl Flags {

@@ -10,7 +10,9 @@
 //! as long as this file.
 
 use super::form::{Form, Json};
-use crate::event::{Body, Device, Event, Exec, File, Flags, Loss, Outcome, Process};
+use crate::event::{
+    Body, Device, EntityId, Event, Exec, File, Flags, Loss, Memory, Outcome, Process, Target,
+};
 use crate::text;
 
 /// Appends `event` as one JSON object and a newline.
@@ -136,13 +138,7 @@ impl<F: Form> Line<'_, F> {
         self.open("\"process\":", b'{');
         self.number("\"pid\":", process.pid.into());
         if let Some(id) = process.entity_id {
-            self.plain("\"entity_id\":", |out| {
-                text::push_hex8(out, id.boot);
-                out.push(b'-');
-                text::push_u64(out, id.pid.into());
-                out.push(b'-');
-                text::push_u64(out, id.start_ticks);
-            });
+            self.entity_id(id);
         }
         if !process.name.is_empty() {
             self.bytes("\"name\":", &process.name);
@@ -192,6 +188,60 @@ impl<F: Form> Line<'_, F> {
             self.number("\"exit_code\":", (*code).into());
         }
         self.close(b'}');
+    }
+
+    fn entity_id(&mut self, id: EntityId) {
+        self.plain("\"entity_id\":", |out| {
+            text::push_hex8(out, id.boot);
+            out.push(b'-');
+            text::push_u64(out, id.pid.into());
+            out.push(b'-');
+            text::push_u64(out, id.start_ticks);
+        });
+    }
+
+    /// The process that something was done to.
+    fn target(&mut self, target: &Target) {
+        self.open("\"target\":", b'{');
+        self.open("\"process\":", b'{');
+        if let Some(pid) = target.pid {
+            self.number("\"pid\":", pid.into());
+        }
+        if let Some(id) = target.entity_id {
+            self.entity_id(id);
+        }
+        if !target.name.is_empty() {
+            self.bytes("\"name\":", &target.name);
+        }
+        if let Some(executable) = target.executable {
+            self.bytes("\"executable\":", executable);
+        }
+        if target.start != 0 {
+            self.time("\"start\":", target.start);
+        }
+        if let Some(user) = target.user {
+            self.open("\"user\":", b'{');
+            self.keyword("\"id\":", user.id.into());
+            if let Some(name) = user.name {
+                self.text("\"name\":", name);
+            }
+            self.close(b'}');
+        }
+        self.close(b'}');
+        self.close(b'}');
+    }
+
+    fn bee_memory(&mut self, memory: &Memory) {
+        if let Some(request) = memory.request {
+            self.text("\"request\":", request);
+        }
+        if let Some(access) = memory.access {
+            self.text("\"access\":", access.name());
+        }
+        // Nothing is known of it: no key says so, the flag does.
+        if memory.target != Target::default() {
+            self.target(&memory.target);
+        }
     }
 
     fn file(&mut self, file: &File) {
@@ -249,6 +299,7 @@ impl<F: Form> Line<'_, F> {
             Body::Exec(exec) => self.bee_exec(exec),
             Body::Exit { signal: Some(signal), .. } => self.number("\"signal\":", (*signal).into()),
             Body::Loss(loss) => self.bee_loss(loss),
+            Body::Memory(memory) => self.bee_memory(memory),
             Body::Exit { .. } | Body::Fork | Body::Note(_) => {}
         }
         // Last, because only now it is known whether every string was UTF-8.

@@ -4,7 +4,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::event::{Action, Body, Device, Event, Exec, File, Loss, Outcome, Process, Severity};
+use crate::event::{Action, Body, Device, Event, Exec, File, Loss, Memory, Outcome, Process, Severity};
 use crate::text::{self, push_quoted, push_shown, push_u64};
 
 /// Characters of argv that are shown.
@@ -116,6 +116,7 @@ impl View {
             Body::Exec(exec) => exec_words(event.process.as_ref(), exec, out),
             Body::Exit { code, signal } => exit_words(*code, *signal, out),
             Body::File(file) => file_words(event.action, file, out),
+            Body::Memory(memory) => memory_words(memory, out),
             Body::Loss(loss) => self.loss_words(loss, out),
             Body::Note(note) => {
                 out.push(b' ');
@@ -310,6 +311,31 @@ fn file_words(action: Action, file: &File, out: &mut Vec<u8>) {
         push_u64(out, major.into());
         out.push(b':');
         push_u64(out, minor.into());
+    }
+}
+
+/// ` PTRACE_SEIZE of sshd[812] root`
+fn memory_words(memory: &Memory, out: &mut Vec<u8>) {
+    for word in [memory.access.map(|access| access.name()), memory.request].into_iter().flatten() {
+        out.push(b' ');
+        out.extend_from_slice(word.as_bytes());
+    }
+    out.extend_from_slice(b" of ");
+    let target = &memory.target;
+    match target.pid {
+        Some(pid) => name_and_pid(&target.name, pid, out),
+        None => out.push(b'?'),
+    }
+    if let Some(user) = target.user {
+        out.push(b' ');
+        match user.name {
+            Some(name) => push_quoted(out, name.as_bytes()),
+            None => push_u64(out, user.id.into()),
+        }
+    }
+    if let Some(executable) = target.executable.filter(|path| !is_usual(path, &target.name)) {
+        out.push(b' ');
+        push_quoted(out, executable);
     }
 }
 

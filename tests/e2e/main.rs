@@ -15,6 +15,7 @@ mod hog;
 mod identity;
 mod journal;
 mod lifecycle;
+mod memory;
 mod names;
 mod opens;
 mod paths;

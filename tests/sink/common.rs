@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bee_trace::config::{Format, Output};
 use bee_trace::event::{
-    ACTIONS, Access, Action, Args, Body, Device, EntityId, Event, Exec, File, Flags, Loss, Outcome, Parent,
-    Process, Severity, User,
+    ACTIONS, Access, Action, Args, Body, Device, EntityId, Event, Exec, File, Flags, Loss, Memory, Outcome,
+    Parent, Process, Severity, Target, User,
 };
 use bee_trace::sink::{Opening, SinkCounters, json};
 use serde_json::Value;
@@ -76,6 +76,22 @@ pub fn shadow() -> File<'static> {
     }
 }
 
+/// A seize of a vault's.
+pub fn memory() -> Memory<'static> {
+    Memory {
+        request: Some("PTRACE_SEIZE"),
+        access: None,
+        target: Target {
+            pid: Some(812),
+            name: Cow::Borrowed(b"vault"),
+            executable: Some(b"/opt/vault"),
+            user: Some(User { id: 0, name: Some("root") }),
+            start: 1,
+            entity_id: Some(EntityId { boot: 1, pid: 812, start_ticks: 7 }),
+        },
+    }
+}
+
 /// One event of every action, each field filled somewhere.
 pub fn samples() -> Vec<Event<'static>> {
     let mut full = shadow();
@@ -102,6 +118,13 @@ pub fn samples() -> Vec<Event<'static>> {
                     count: 5,
                     since: 1,
                 }),
+                Action::Ptrace
+                | Action::VmRead
+                | Action::VmWrite
+                | Action::ProcMem
+                | Action::ProcEnviron
+                | Action::ProcMaps
+                | Action::PidfdGetfd => Body::Memory(memory()),
                 Action::Start | Action::Stop => Body::Note("watching".into()),
                 _ => Body::File(full.clone()),
             };

@@ -50,6 +50,11 @@ pub const IMAGE: Blind = Blind { sensor: "process", words: "told by the name it 
 /// `[[exclude]]` by program.
 pub const EXCLUDE: Blind = Blind { sensor: "process", words: "[[exclude]] by exe does not hold" };
 
+/// What a target is called now.
+pub const TARGET: Blind = Blind { sensor: "memory", words: "what the process table knows" };
+/// Files of a process in a directory that the name does not tell.
+pub const PROC_NAMES: Blind = Blind { sensor: "memory", words: "known by name alone" };
+
 impl Blind {
     /// Whether the tier in use declares it.
     pub fn here(&self) -> bool {
