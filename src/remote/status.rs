@@ -6,7 +6,7 @@ use super::number::{bytes, grouped, percent, span};
 use crate::control::protocol::Reload;
 use crate::control::status::{Counts, Status};
 
-const LABEL: usize = 12;
+const LABEL: usize = 14;
 
 /// The page.
 pub fn text(status: &Status) -> String {
