@@ -60,6 +60,8 @@ pub enum Sensor {
     Process,
     /// Opens and name changes of watched files.
     File,
+    /// Connections, datagrams, listeners, unusual sockets.
+    Network,
 }
 
 impl Sensor {
@@ -68,6 +70,7 @@ impl Sensor {
         match self {
             Self::Process => "process",
             Self::File => "file",
+            Self::Network => "network",
         }
     }
 }

@@ -28,7 +28,7 @@ const fn field(
 }
 
 const ALWAYS: &str = "always";
-const PROCESS: &str = "events of the sensors `process` and `file`";
+const PROCESS: &str = "events of the sensors";
 
 /// Every key a JSON line can have.
 pub const FIELDS: &[Field] = &[
@@ -86,6 +86,29 @@ pub const FIELDS: &[Field] = &[
     field("file.uid", "id", "the owner that was asked for", "`chown` that sets it"),
     field("file.gid", "id", "the group that was asked for", "`chown` that sets it"),
     field("file.size", "number", "the length that was asked for, in bytes", "`truncate`"),
+    field(
+        "source.ip",
+        "address",
+        "who asked for the connection; IPv4 addresses inside IPv6 are told as IPv4",
+        "a socket of the Internet, known",
+    ),
+    field("source.port", "number", "its port", "known"),
+    field(
+        "destination.ip",
+        "address",
+        "who was asked: of `accept` and `listen` this machine",
+        "a socket of the Internet, known",
+    ),
+    field("destination.port", "number", "its port", "known"),
+    field(
+        "destination.address",
+        "bytes",
+        "the name of a local socket as it was given; an abstract one begins with `@`",
+        "`connect` to a local socket",
+    ),
+    field("network.transport", "word", "`tcp`, `udp`, `icmp`, `sctp`, …", "a socket of the Internet, known"),
+    field("network.type", "word", "`ipv4`, `ipv6`, `unix`, or another address family: `packet`, `vsock`, …", "it has a word"),
+    field("network.direction", "word", "`egress` or `ingress`", "events of the sensor `network`, but `socket`"),
     field("message", "text", "a sentence for people", "`start`, `stop`"),
     field("bee.sensor", "word", "the family that reports it", ALWAYS),
     field("bee.hook", "word", "the kernel hook that saw it", "a hook did"),
@@ -114,6 +137,10 @@ pub const FIELDS: &[Field] = &[
         "names of environment variables that match `secret_env_patterns`; never their values",
         "`exec` that was given some",
     ),
+    field("bee.count", "number", "datagrams this event stands for", "`send`"),
+    field("bee.socket.family", "number", "address family, as in linux/socket.h", "events of the sensor `network`"),
+    field("bee.socket.type", "word", "`stream`, `datagram`, `raw`, …", "known"),
+    field("bee.socket.protocol", "number", "protocol of the socket", "known"),
     field("bee.signal", "number", "the signal that ended it", "`exit` by a signal"),
     field("bee.loss.stage", "word", "where: `kernel`, `decode`, `decide`, or the name of a sink", "`loss`"),
     field("bee.loss.action", "word", "which action", "`loss`, where it can be told"),

@@ -6,6 +6,7 @@
 
 mod canary;
 mod file;
+mod network;
 mod process;
 
 use std::collections::HashMap;
@@ -49,7 +50,12 @@ pub enum Fate {
 pub const FATES: &[(Fate, &str, bool, &str)] = &[
     (Fate::Delivered, "delivered", false, "given to every sink"),
     (Fate::Undecodable, "undecodable", true, "no record of this build's wire format"),
-    (Fate::NotWatched, "not_watched", false, "its name only looked like a watched one to the kernel side"),
+    (
+        Fate::NotWatched,
+        "not_watched",
+        false,
+        "its name only looked like a watched one to the kernel side, or `network.ignore` has its address",
+    ),
     (Fate::Excluded, "excluded", false, "an [[exclude]] of the configuration"),
     (Fate::Duplicate, "duplicate", false, "the exit of a process that had ended already"),
     (Fate::Own, "own", false, "an act of the daemon's own"),
@@ -177,6 +183,7 @@ impl Pipeline {
                 None => self.identity(&file),
                 Some(action) => self.file(header, action, &file, sequence),
             },
+            Body::Socket(socket) => self.socket(header, &socket, sequence),
             Body::Exec(exec) => self.exec(header, &exec, sequence),
             Body::Fork { sibling } => self.fork(header, sibling, sequence),
             Body::Exit(status) => self.exit(header, status, sequence),
@@ -209,7 +216,9 @@ fn frame<'a>(
         severity,
         outcome: if header.result < 0 {
             Outcome::Failure(header.result.saturating_neg())
-        } else if Flags(header.flags).contains(Flags::RESULT_UNKNOWN) {
+        } else if Flags(header.flags).contains(Flags::RESULT_UNKNOWN)
+            || Flags(header.flags).contains(Flags::IN_PROGRESS)
+        {
             Outcome::Unknown
         } else {
             Outcome::Success
@@ -237,6 +246,11 @@ const KINDS: &[(u16, Action)] = &[
     (wire::KIND_CHOWN, Action::Chown),
     (wire::KIND_TRUNCATE, Action::Truncate),
     (wire::KIND_MKNOD, Action::Mknod),
+    (wire::KIND_CONNECT, Action::Connect),
+    (wire::KIND_SEND, Action::Send),
+    (wire::KIND_ACCEPT, Action::Accept),
+    (wire::KIND_LISTEN, Action::Listen),
+    (wire::KIND_SOCKET, Action::Socket),
 ];
 
 /// The action of a record's kind; `None`: it is no event.

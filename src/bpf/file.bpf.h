@@ -10,25 +10,6 @@
 #include "inodes.bpf.h"
 #include "act.bpf.h"
 
-/* Whether the current system call is a 32-bit one. */
-#if defined(__TARGET_ARCH_x86)
-/* CS does not tell: a 64-bit program may use `int 0x80`. TS_COMPAT does. */
-#define TS_COMPAT 0x0002
-
-static __always_inline bool bee_compat(struct task_struct *task)
-{
-	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
-}
-#elif defined(__TARGET_ARCH_arm64)
-/* arch/arm64/include/asm/thread_info.h */
-#define TIF_32BIT (1ul << 22)
-
-static __always_inline bool bee_compat(struct task_struct *task)
-{
-	return BPF_CORE_READ(task, thread_info.flags) & TIF_32BIT;
-}
-#endif
-
 /* What is the same in every file record. */
 static __always_inline struct bee_file *bee_file_record(bee_what what, struct bee_scratch *buffer,
 							__u16 kind)

@@ -6,6 +6,7 @@
 //! events flow → scan.
 
 mod filesystems;
+mod flows;
 mod losses;
 mod policy;
 mod reload;
@@ -33,6 +34,7 @@ use crate::ring::Ring;
 use crate::scanner::Answer;
 use crate::shared::{Counters, Settings, State, emitted};
 use filesystems::FileSystems;
+use flows::Flows;
 use losses::Losses;
 use policy::Policies;
 use scans::Scans;
@@ -69,6 +71,7 @@ pub struct Daemon<'a> {
     filesystems: FileSystems,
     mountinfo: File,
     losses: Losses,
+    flows: Flows,
     tell: Instant,
     waiter: Waiter,
     signals: Signals,
@@ -112,7 +115,7 @@ impl Daemon<'_> {
                 self.drain();
             }
             self.housekeeping(now);
-            for when in self.due.into_iter().flatten().chain(self.until).chain(self.scans.due()) {
+            for when in self.due.into_iter().flatten().chain(self.until).chain(self.scans.due()).chain(self.flows.due()) {
                 self.waiter.wake_at(when);
             }
         }
@@ -222,6 +225,18 @@ impl Daemon<'_> {
             self.enforce();
         }
         self.scan(now);
+        self.tell_flows(false);
+    }
+
+    /// Tells of datagrams that were counted and not told; with `all`, at once.
+    fn tell_flows(&mut self, all: bool) {
+        let made = &mut self.made;
+        let sequence = || {
+            *made += 1;
+            *made << 3 | 2
+        };
+        let window = Duration::from_secs(self.config.network.window.into());
+        self.flows.tell(&self.counters, &mut self.pipeline, window, all, sequence);
     }
 
     /// Sends the scanner where it has to go. A directory that is moved while it
@@ -414,6 +429,7 @@ impl Daemon<'_> {
         while self.rings.iter().any(|ring| ring.waiting() > 0) && self.due.iter().any(Option::is_some) {
             self.drain();
         }
+        self.tell_flows(true);
         self.tell_losses();
         let reading = self.counters.read();
         let mut sums = [0; 2];

@@ -10,6 +10,7 @@ use nix::unistd::Uid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::filesystems::FileSystems;
+use super::flows::Flows;
 use super::losses::Losses;
 use super::policy::{Policies, memory_devices};
 use super::scans::Scans;
@@ -97,17 +98,19 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     pipeline.devices = memory_devices().map(|(node, name)| (node, name.as_bytes().into())).collect();
     let rings = [Ring::of(maps.get("alerts")?)?, Ring::of(maps.get("bulk")?)?];
     let types = types(&config)?;
+    let cgroup = config.host.cgroup.clone().or_else(|| cgroup_mount(&config));
     let conditions = Conditions {
         btf: types.as_ref().map(|file| file.path.as_path()),
         forced: options.force_tier,
+        cgroup: cgroup.as_deref(),
         ..Conditions::new(&maps)
     };
     let sensors = sensors(&config, &conditions)?;
 
-    let cgroup = config.host.cgroup.clone().or_else(|| cgroup_mount(&config));
     pipeline.enrich.prime(&config.host.proc, cgroup.as_deref())?;
 
     let waiter = Waiter::new()?;
+    let flows = Flows::new(&maps)?;
     waiter.add(rings[0].as_fd(), Source::Alerts)?;
     waiter.add(rings[1].as_fd(), Source::Bulk)?;
     waiter.add(signals.stop.as_fd(), Source::Stop)?;
@@ -134,6 +137,7 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
         filesystems,
         mountinfo,
         losses,
+        flows,
         tell: started,
         waiter,
         signals,
@@ -199,6 +203,7 @@ fn sensors(config: &Config, conditions: &Conditions<'_>) -> Result<Vec<Sensor>> 
     for family in FAMILIES {
         let wanted = match family.name {
             "process" => config.sensors.process,
+            "network" => config.sensors.network,
             _ => config.sensors.file,
         };
         if !wanted {
@@ -227,8 +232,7 @@ fn sensors(config: &Config, conditions: &Conditions<'_>) -> Result<Vec<Sensor>> 
 }
 
 fn cgroup_mount(config: &Config) -> Option<PathBuf> {
-    let mounts = mounts::read(&places(config)).ok()?;
-    mounts::find(&mounts, "cgroup2", std::path::Path::new("/sys/fs/cgroup")).map(|mount| mount.point.clone())
+    mounts::cgroup2(&places(config))
 }
 
 /// Signals as bytes in a socket pair, which epoll can wait for.
@@ -320,6 +324,7 @@ impl Daemon<'_> {
         self.pipeline.canary = Canary { pid: child.pid(), known, ..Default::default() };
         self.settings.set_canary_tgid(child.pid());
         let acted = child.act()?;
+        self.pipeline.canary.port = acted.port;
         let deadline = Instant::now() + CANARY;
         let silent = loop {
             self.drain();

@@ -1,9 +1,13 @@
 //! Which candidates are events, and how grave. The kernel side lets through what
 //! may be watched; here the decision is exact. Pure: facts in, verdict out.
 
+mod network;
+
 use crate::config::{Config, Exclude};
 use crate::event::{Action, Severity};
 use crate::watch::{Pattern, PatternSet, env_matches};
+
+pub use network::NetworkFacts;
 
 /// What becomes of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,7 @@ pub struct Decide {
     ignore: PatternSet,
     exclude: Vec<(Exclude, PatternSet)>,
     secret_env: Vec<String>,
+    network: network::Lists,
 }
 
 impl Decide {
@@ -69,6 +74,7 @@ impl Decide {
             ignore: PatternSet::new(&config.file.ignore),
             exclude,
             secret_env: config.process.secret_env_patterns.clone(),
+            network: network::Lists::new(&config.network),
         }
     }
 
@@ -121,10 +127,8 @@ impl Decide {
             Match::Identity => facts.known_as.unwrap_or_default(),
         };
         self.exclude.iter().any(|(rule, paths)| {
-            rule.exe.as_ref().is_none_or(|exe| {
-                facts.executable == Some(std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str()))
-            }) && rule.unit.as_ref().is_none_or(|unit| facts.unit == Some(unit))
-                && (paths.patterns().is_empty() || paths.matches(name))
+            names(rule, facts.executable, facts.unit)
+                && if paths.patterns().is_empty() { rule.networks.is_empty() } else { paths.matches(name) }
         })
     }
 
@@ -137,6 +141,13 @@ impl Decide {
     pub fn texts(patterns: &[Pattern]) -> Vec<String> {
         patterns.iter().map(|pattern| pattern.text().to_owned()).collect()
     }
+}
+
+/// Whether a process is the one an `[[exclude]]` names.
+fn names(rule: &Exclude, executable: Option<&[u8]>, unit: Option<&str>) -> bool {
+    rule.exe.as_ref().is_none_or(|exe| {
+        executable == Some(std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str()))
+    }) && rule.unit.as_ref().is_none_or(|rule| unit == Some(rule))
 }
 
 /// Of a path whose directory is not known what lies surely below it: without the `..` in front.

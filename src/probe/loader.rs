@@ -3,7 +3,7 @@
 //! its reason for `bee-trace check`.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -43,6 +43,7 @@ impl Maps {
                 Some("alerts") => map.set_max_entries(ring_bytes(limits.alert_ring_kib))?,
                 Some("bulk") => map.set_max_entries(ring_bytes(limits.bulk_ring_kib))?,
                 Some("inodes") => map.set_max_entries(limits.inodes)?,
+                Some("flows") => map.set_max_entries(limits.flows)?,
                 // Each object has its own: see maps.bpf.h.
                 Some(SCRATCH) => map.set_autocreate(false)?,
                 _ => {}
@@ -113,6 +114,8 @@ pub struct Conditions<'a> {
     pub btf: Option<&'a Path>,
     /// No better tier than this.
     pub forced: Option<Tier>,
+    /// Where cgroup v2 is mounted.
+    pub cgroup: Option<&'a Path>,
     /// Hooks that attached and then did not report what was done (`enum bee_hook`).
     pub silent: &'a [u16],
 }
@@ -120,7 +123,7 @@ pub struct Conditions<'a> {
 impl<'a> Conditions<'a> {
     /// Nothing but the maps: the best there is, with the kernel's own types.
     pub fn new(maps: &'a Maps) -> Self {
-        Self { maps, btf: None, forced: None, silent: &[] }
+        Self { maps, btf: None, forced: None, cgroup: None, silent: &[] }
     }
 
     /// It is of a better tier than a person asked for.
@@ -313,7 +316,7 @@ fn attach(
             loaded = begun.elapsed();
             for one in &chosen {
                 match program(object, one.variant.program)
-                    .and_then(|program| attach_one(&program, one.variant))
+                    .and_then(|program| attach_one(&program, one.variant, conditions.cgroup))
                 {
                     Ok((link, program)) => {
                         links.push(link);
@@ -365,8 +368,18 @@ fn named(said: &str, chosen: &[Chosen]) -> Option<Chosen> {
     chosen.iter().find(|one| one.variant.program == name).copied()
 }
 
-fn attach_one(program: &libbpf_rs::ProgramMut<'_>, variant: &Variant) -> Result<(Link, OwnedFd)> {
+fn attach_one(
+    program: &libbpf_rs::ProgramMut<'_>,
+    variant: &Variant,
+    cgroup: Option<&Path>,
+) -> Result<(Link, OwnedFd)> {
     let link = match trace_event::attach(program, variant.hook) {
+        None if variant.hook.starts_with("cgroup/") => {
+            let root = cgroup.ok_or_else(|| Error::failure("cgroup v2 is not mounted here"))?;
+            let root = std::fs::File::open(root).map_err(|error| Error::from(error).context(root.display()))?;
+            // It stays attached as long as the link is held, whatever becomes of this descriptor.
+            program.attach_cgroup(root.as_raw_fd()).map_err(|error| Error::failure(format!("{error:#}")))?
+        }
         Some(attached) => attached?,
         // With the cause, which the short form leaves out.
         None => program.attach().map_err(|error| Error::failure(format!("{error:#}")))?,

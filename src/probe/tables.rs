@@ -349,10 +349,36 @@ const FILE_PORTABLE: Mechanism = Mechanism {
     load: |btf, prepare, loaded| load::<skel::file_portable::FilePortableSkelBuilder>(btf, prepare, loaded),
 };
 
+const NETWORK: Mechanism = Mechanism {
+    object: "network",
+    slots: 1,
+    points: &[
+        required(
+            "calls of sockets",
+            Proof::Network,
+            &[
+                variant("tp_btf__sys_exit", "tp_btf/sys_exit", 128, Tier::Tracepoint),
+                variant("raw_tp__sys_exit", "raw_tp/sys_exit", 129, Tier::Tracepoint),
+            ],
+        ),
+        cgroup("attempts to connect, IPv4", Proof::Network, &[variant("cgroup__connect4", "cgroup/connect4", 130, Tier::Tracepoint)]),
+        cgroup("attempts to connect, IPv6", Proof::None, &[variant("cgroup__connect6", "cgroup/connect6", 131, Tier::Tracepoint)]),
+        cgroup("datagrams, IPv4", Proof::Network, &[variant("cgroup__sendmsg4", "cgroup/sendmsg4", 132, Tier::Tracepoint)]),
+        cgroup("datagrams, IPv6", Proof::None, &[variant("cgroup__sendmsg6", "cgroup/sendmsg6", 133, Tier::Tracepoint)]),
+    ],
+    load: |btf, prepare, loaded| load::<skel::network::NetworkSkelBuilder>(btf, prepare, loaded),
+};
+
+/// A program of the root cgroup: without it destinations are what callers gave.
+const fn cgroup(name: &'static str, proof: Proof, variants: &'static [Variant]) -> Point {
+    Point { name, required: false, proof, graded: true, variants }
+}
+
 /// Every sensor there is.
 pub const FAMILIES: &[Family] = &[
     Family { name: "process", mechanisms: &[PROCESS, PROCESS_PORTABLE] },
     Family { name: "file", mechanisms: &[FILE_FULL, FILE_KPROBE, FILE, FILE_PORTABLE] },
+    Family { name: "network", mechanisms: &[NETWORK] },
 ];
 
 /// Opens, prepares and loads one skeleton; generic because each skeleton has
