@@ -52,11 +52,13 @@ fn attempt(config: &Config, types: Option<&Path>) -> Result<(Vec<SensorReport>, 
     settings.set_self_tgid(std::process::id());
     settings.set_generation(GENERATION);
     let mut rings = [Ring::of(maps.get("alerts")?)?, Ring::of(maps.get("bulk")?)?];
-    let cgroup = config.host.cgroup.clone().or_else(|| mounts::cgroup2(&Places {
+    let cgroup = config.host.cgroup.clone().or_else(|| {
+        mounts::cgroup2(&Places {
             proc: config.host.proc.clone(),
             sys: config.host.sys.clone(),
             ..Places::default()
-        }));
+        })
+    });
     let mut reports = Vec::new();
     for family in FAMILIES {
         let wanted = match family.name {
@@ -69,8 +71,12 @@ fn attempt(config: &Config, types: Option<&Path>) -> Result<(Vec<SensorReport>, 
         }
         let mut given_up: Vec<u16> = Vec::new();
         loop {
-            let conditions =
-                Conditions { silent: &given_up, btf: types, cgroup: cgroup.as_deref(), ..Conditions::new(&maps) };
+            let conditions = Conditions {
+                silent: &given_up,
+                btf: types,
+                cgroup: cgroup.as_deref(),
+                ..Conditions::new(&maps)
+            };
             let Some(mut sensor) = loader::start(family.name, &conditions) else { break };
             let mut silent = Vec::new();
             if sensor.failure.is_none() {

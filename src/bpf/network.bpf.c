@@ -54,6 +54,7 @@ static __always_inline bool bee_net_connected(const struct bee_net_call *call,
 					      struct bee_socket_facts *facts)
 {
 	struct sock *sock = bee_descriptor_sock(bee_net_arg(call, 0));
+	bool mapped;
 
 	if (!sock || BPF_CORE_READ(sock, sk_type) != SOCK_DGRAM)
 		return false;
@@ -61,9 +62,11 @@ static __always_inline bool bee_net_connected(const struct bee_net_call *call,
 	if (!bee_internet(facts) || !facts->destination_port ||
 	    (facts->protocol != IPPROTO_UDP && facts->protocol != IPPROTO_UDPLITE))
 		return false;
+	/* A mapped address is made one of the message's own on the way: udpv6_sendmsg. */
+	mapped = facts->family == AF_INET6 && bee_mapped(facts->destination);
 	bee_normalise(facts);
 	/* Without cgroup programs it is told as sent to where the socket is connected to. */
-	return !bee_net_addressed(call) ||
+	return (!mapped && !bee_net_addressed(call)) ||
 	       !bee_net_hooked(facts, BEE_HOOKED_SENDMSG4 | BEE_HOOKED_SENDMSG6);
 }
 

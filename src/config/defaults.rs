@@ -313,7 +313,20 @@ pub(super) const UNIX: &[&str] = &[
 
 /// `network.sockets`
 pub(super) const SOCKETS: &[&str] = &[
-    "raw", "protocol", "key", "packet", "rds", "can", "tipc", "bluetooth", "alg", "nfc", "vsock", "smc", "xdp", "other",
+    "raw",
+    "protocol",
+    "key",
+    "packet",
+    "rds",
+    "can",
+    "tipc",
+    "bluetooth",
+    "alg",
+    "nfc",
+    "vsock",
+    "smc",
+    "xdp",
+    "other",
 ];
 
 /// `output.actions`: all that can be chosen.

@@ -14,11 +14,7 @@ use super::{AddressRange, Exclude, Pattern};
 pub(super) const KEYS: &[(&str, Kind, &str)] = &[
     ("exe", Kind::Text(Shape::Program), "True path of the program, as `readlink /proc/PID/exe` shows it."),
     ("unit", Kind::Text(Shape::Unit), "The systemd unit the process belongs to."),
-    (
-        "paths",
-        Kind::List(Shape::Pattern),
-        "Only what is done with these files is not reported.",
-    ),
+    ("paths", Kind::List(Shape::Pattern), "Only what is done with these files is not reported."),
     (
         "networks",
         Kind::List(Shape::Address),

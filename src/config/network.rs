@@ -147,7 +147,10 @@ mod tests {
         // Mapped ones stand for what they are on the wire.
         assert_eq!(range("::ffff:127.0.0.1"), range("127.0.0.1"));
         assert_eq!(range("::ffff:10.0.0.0/104"), range("10.0.0.0/8"));
-        assert!(range("127.0.0.0/8").covers(range("127.0.0.1")) && !range("127.0.0.1").covers(range("127.0.0.0/8")));
+        assert!(
+            range("127.0.0.0/8").covers(range("127.0.0.1"))
+                && !range("127.0.0.1").covers(range("127.0.0.0/8"))
+        );
         for bad in ["", "10", "10.0.0.0/33", "::/129", "example.org", "10.0.0.1:22", "fe80::1%eth0"] {
             assert_eq!(AddressRange::parse(bad), None, "{bad}");
         }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use super::defaults;
 use super::shape::{ALWAYS_WRITTEN, Kind, Shape};
 use super::{
-    AddressRange, Config, File, Format, Host, Limits, Network, Output, PortRange, Process, Sensors, SocketKinds,
+    AddressRange, Config, File, Format, Host, Limits, Network, Output, PortRange, Process, Sensors,
+    SocketKinds,
 };
 use crate::event::{ACTIONS, Action};
 use crate::watch::Pattern;

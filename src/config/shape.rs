@@ -1,8 +1,8 @@
 //! What a value may look like: one check for each kind of word, each of which
 //! says what would be right.
 
-use crate::event::{ACTIONS, Action};
 use super::{AddressRange, PortRange, SocketKinds};
+use crate::event::{ACTIONS, Action};
 use crate::watch::{Pattern, check_env_pattern};
 
 /// Actions that are written whatever `output.actions` says.
@@ -179,14 +179,19 @@ fn network_action(text: &str) -> Result<(), String> {
 fn port(text: &str) -> Result<(), String> {
     match PortRange::parse(text) {
         Some(_) => Ok(()),
-        None => Err(format!("is no port between 1 and 65535 and no range of them; write {}", Shape::Port.words())),
+        None => {
+            Err(format!("is no port between 1 and 65535 and no range of them; write {}", Shape::Port.words()))
+        }
     }
 }
 
 fn address(text: &str) -> Result<(), String> {
     match AddressRange::parse(text) {
         Some(_) => Ok(()),
-        None => Err(format!("is no address and no network (names are not looked up); write {}", Shape::Address.words())),
+        None => Err(format!(
+            "is no address and no network (names are not looked up); write {}",
+            Shape::Address.words()
+        )),
     }
 }
 
@@ -236,7 +241,11 @@ mod tests {
             (Shape::Action, &["open", "loss"], &["", "opne", "OPEN", "read"]),
             (Shape::NetworkAction, &["connect", "socket"], &["", "open", "loss", "conect"]),
             (Shape::Port, &["22", "6660-6669"], &["", "0", "65536", "9-1", "ssh"]),
-            (Shape::Address, &["10.0.0.0/8", "::1", "192.0.2.7"], &["", "localhost", "10.0.0.0/33", "[::1]:22"]),
+            (
+                Shape::Address,
+                &["10.0.0.0/8", "::1", "192.0.2.7"],
+                &["", "localhost", "10.0.0.0/33", "[::1]:22"],
+            ),
             (Shape::Socket, &["raw", "packet", "other"], &["", "tcp", "unix", "PACKET"]),
             (Shape::User, &["bee-trace", "_bee"], &["", "root", "0", "Bee", "1bee", "a:b", "a b"]),
         ] {

@@ -115,7 +115,14 @@ impl Daemon<'_> {
                 self.drain();
             }
             self.housekeeping(now);
-            for when in self.due.into_iter().flatten().chain(self.until).chain(self.scans.due()).chain(self.flows.due()) {
+            for when in self
+                .due
+                .into_iter()
+                .flatten()
+                .chain(self.until)
+                .chain(self.scans.due())
+                .chain(self.flows.due())
+            {
                 self.waiter.wake_at(when);
             }
         }

@@ -145,9 +145,10 @@ impl Decide {
 
 /// Whether a process is the one an `[[exclude]]` names.
 fn names(rule: &Exclude, executable: Option<&[u8]>, unit: Option<&str>) -> bool {
-    rule.exe.as_ref().is_none_or(|exe| {
-        executable == Some(std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str()))
-    }) && rule.unit.as_ref().is_none_or(|rule| unit == Some(rule))
+    rule.exe
+        .as_ref()
+        .is_none_or(|exe| executable == Some(std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str())))
+        && rule.unit.as_ref().is_none_or(|rule| unit == Some(rule))
 }
 
 /// Of a path whose directory is not known what lies surely below it: without the `..` in front.

@@ -376,7 +376,8 @@ fn attach_one(
     let link = match trace_event::attach(program, variant.hook) {
         None if variant.hook.starts_with("cgroup/") => {
             let root = cgroup.ok_or_else(|| Error::failure("cgroup v2 is not mounted here"))?;
-            let root = std::fs::File::open(root).map_err(|error| Error::from(error).context(root.display()))?;
+            let root =
+                std::fs::File::open(root).map_err(|error| Error::from(error).context(root.display()))?;
             // It stays attached as long as the link is held, whatever becomes of this descriptor.
             program.attach_cgroup(root.as_raw_fd()).map_err(|error| Error::failure(format!("{error:#}")))?
         }

@@ -361,10 +361,26 @@ const NETWORK: Mechanism = Mechanism {
                 variant("raw_tp__sys_exit", "raw_tp/sys_exit", 129, Tier::Tracepoint),
             ],
         ),
-        cgroup("attempts to connect, IPv4", Proof::Network, &[variant("cgroup__connect4", "cgroup/connect4", 130, Tier::Tracepoint)]),
-        cgroup("attempts to connect, IPv6", Proof::None, &[variant("cgroup__connect6", "cgroup/connect6", 131, Tier::Tracepoint)]),
-        cgroup("datagrams, IPv4", Proof::Network, &[variant("cgroup__sendmsg4", "cgroup/sendmsg4", 132, Tier::Tracepoint)]),
-        cgroup("datagrams, IPv6", Proof::None, &[variant("cgroup__sendmsg6", "cgroup/sendmsg6", 133, Tier::Tracepoint)]),
+        cgroup(
+            "attempts to connect, IPv4",
+            Proof::Network,
+            &[variant("cgroup__connect4", "cgroup/connect4", 130, Tier::Tracepoint)],
+        ),
+        cgroup(
+            "attempts to connect, IPv6",
+            Proof::None,
+            &[variant("cgroup__connect6", "cgroup/connect6", 131, Tier::Tracepoint)],
+        ),
+        cgroup(
+            "datagrams, IPv4",
+            Proof::Network,
+            &[variant("cgroup__sendmsg4", "cgroup/sendmsg4", 132, Tier::Tracepoint)],
+        ),
+        cgroup(
+            "datagrams, IPv6",
+            Proof::None,
+            &[variant("cgroup__sendmsg6", "cgroup/sendmsg6", 133, Tier::Tracepoint)],
+        ),
     ],
     load: |btf, prepare, loaded| load::<skel::network::NetworkSkelBuilder>(btf, prepare, loaded),
 };

@@ -5,7 +5,9 @@
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 
-use crate::event::{Action, Body, Device, Endpoint, Event, Exec, File, Loss, Network, Outcome, Process, Severity};
+use crate::event::{
+    Action, Body, Device, Endpoint, Event, Exec, File, Loss, Network, Outcome, Process, Severity,
+};
 use crate::text::{self, push_quoted, push_shown, push_u64};
 
 /// Characters of argv that are shown.

@@ -16,7 +16,7 @@ pub use fixture::{Fixture, User};
 pub use kernel::{dmesg, objects_left};
 pub use run::Run;
 pub use trigger::{Abi, Ran, Trigger};
-pub use want::Want;
+pub use want::{Want, check_process};
 
 /// How long to wait for what takes a good machine less than `seconds`; `BEE_PATIENCE` is
 /// how many times slower this one may be (1). An emulated one verifies programs 30 times slower.

@@ -50,6 +50,13 @@ pub const IMAGE: Blind = Blind { sensor: "process", words: "told by the name it 
 /// `[[exclude]]` by program.
 pub const EXCLUDE: Blind = Blind { sensor: "process", words: "[[exclude]] by exe does not hold" };
 
+/// Datagrams through a socket that is connected.
+pub const CONNECTED_SEND: Blind =
+    Blind { sensor: "network", words: "datagrams on a connected socket are not reported" };
+/// Whether a datagram could be sent.
+pub const SEND_RESULT: Blind =
+    Blind { sensor: "network", words: "whether a datagram could be sent is not known" };
+
 impl Blind {
     /// Whether the tier in use declares it.
     pub fn here(&self) -> bool {
