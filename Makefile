@@ -11,7 +11,7 @@ TEST   ?= smoke.sh
 SUDO  := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build build-arm64 lint test test-unit test-root test-portable test-all test-vm test-vm-all test-btf coverage fuzz bench clean
+.PHONY: help setup run build build-arm64 lint test test-unit test-root test-portable test-all test-vm test-vm-all test-btf coverage fuzz bench bench-gate clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
@@ -31,7 +31,7 @@ build-arm64:     ## the same for arm64 (target/arm64/aarch64-unknown-linux-gnu/r
 
 lint:            ## formatting of Rust and C, clippy
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --lib --bins --benches --test '*' -- -D warnings
 	scripts/clang-format.sh
 
 test:            ## everything that must hold: lint, unit and root tests
@@ -69,9 +69,13 @@ coverage:        ## lines and branches per module, the daemon's own runs include
 fuzz:            ## every fuzz target for SECS seconds (300)
 	@scripts/fuzz.sh $(SECS)
 
-bench:           ## what the daemon costs here; prints, never fails on a number
+bench:           ## what the daemon costs here; prints, never fails on a number (ARGS=starts: only the starts)
 	@scripts/setup.sh
-	@scripts/bench.sh
+	@scripts/bench.sh $(ARGS)
+
+bench-gate:      ## instructions the kernel executes for a call with the daemon, in virtual machines; fails over a limit
+	@scripts/setup.sh
+	@scripts/gate.sh $(KERNELS)
 
 clean:           ## remove all that was built
 	$(CARGO) clean

@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut sources: Vec<PathBuf> =
         fs::read_dir(&bpf)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     sources.sort();
-    let mut needs = Vec::new();
+    let (mut needs, mut objects) = (Vec::new(), String::new());
     for source in sources {
         println!("cargo:rerun-if-changed={}", source.display());
         let Some(name) =
@@ -68,14 +68,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (types, relocations) = sections(&object)?;
         if !relocations.is_empty() {
             let of_object = raw::Btf::parse(&types).and_then(|types| ext::needs(&types, &relocations));
-            needs.extend(of_object.map_err(|error| format!("{}: {error}", object.display()))?);
+            let of_object = of_object.map_err(|error| format!("{}: {error}", object.display()))?;
+            if !of_object.is_empty() {
+                let btf = out.join(format!("{name}.btf"));
+                fs::write(&btf, types)?;
+                writeln!(objects, "    ({name:?}, include_bytes!({object:?}), include_bytes!({btf:?})),")?;
+            }
+            needs.extend(of_object);
         }
-        // For tests: a BTF that is there on any machine.
-        fs::write(out.join(format!("{name}.btf")), types)?;
     }
     needs.sort();
     needs.dedup();
     fs::write(out.join("needs.rs"), table(&needs)?)?;
+    // For tests: every object that needs the kernel's types, and its own, which are there on any machine.
+    fs::write(out.join("objects.rs"), format!("&[\n{objects}]\n"))?;
     println!("cargo:rerun-if-changed=vmlinux/{arch}/vmlinux.h");
     for file in ["raw", "need", "ext"] {
         println!("cargo:rerun-if-changed=src/btf/{file}.rs");

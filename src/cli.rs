@@ -153,6 +153,9 @@ pub enum Command {
         /// Check the sensors that this configuration file switches on
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Try no better mechanism than those of this tier, as the daemon does with this option
+        #[arg(long, value_name = "TIER")]
+        force_tier: Option<Tier>,
     },
     /// Check or show a configuration
     #[command(subcommand)]
@@ -286,7 +289,10 @@ mod tests {
 
     #[test]
     fn the_commands_are_understood() {
-        assert_eq!(trace("bee-trace check --json"), Ok(Command::Check { json: true, config: None }));
+        assert_eq!(
+            trace("bee-trace check --json"),
+            Ok(Command::Check { json: true, config: None, force_tier: None })
+        );
         let check = |file: &str| Command::Config(ConfigCommand::Check { file: file.into() });
         assert_eq!(trace("bee-trace config check /a"), Ok(check("/a")));
         assert_eq!(trace("bee-trace config check"), Ok(check(CONFIG)));

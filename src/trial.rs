@@ -33,20 +33,24 @@ pub struct Tried {
 
 /// Tries every sensor that is switched on: loads it, attaches it, and has a child do
 /// what it must report. A hook that stays silent is given up for the next. `types`:
-/// a file, for a kernel that has none built in.
+/// a file, for a kernel that has none built in. `forced`: as with `--force-tier`.
 ///
 /// # Errors
 /// Exit status 77 where a privilege is missing; otherwise when the shared maps
 /// cannot be made.
-pub fn sensors(config: &Config, types: Option<&Path>) -> Result<Tried> {
+pub fn sensors(config: &Config, types: Option<&Path>, forced: Option<Tier>) -> Result<Tried> {
     privilege::require()?;
-    match attempt(config, types)? {
-        (_, Some(why)) => Ok(Tried { sensors: attempt(config, None)?.0, untrue: Some(why) }),
+    match attempt(config, types, forced)? {
+        (_, Some(why)) => Ok(Tried { sensors: attempt(config, None, forced)?.0, untrue: Some(why) }),
         (sensors, None) => Ok(Tried { sensors, untrue: None }),
     }
 }
 
-fn attempt(config: &Config, types: Option<&Path>) -> Result<(Vec<SensorReport>, Option<String>)> {
+fn attempt(
+    config: &Config,
+    types: Option<&Path>,
+    forced: Option<Tier>,
+) -> Result<(Vec<SensorReport>, Option<String>)> {
     let maps = Maps::create(&config.limits)?;
     let settings = Settings::new(maps.get("settings")?.as_fd())?;
     settings.set_self_tgid(std::process::id());
@@ -74,6 +78,7 @@ fn attempt(config: &Config, types: Option<&Path>) -> Result<(Vec<SensorReport>, 
             let conditions = Conditions {
                 silent: &given_up,
                 btf: types,
+                forced,
                 cgroup: cgroup.as_deref(),
                 ..Conditions::new(&maps)
             };

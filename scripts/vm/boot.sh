@@ -46,6 +46,7 @@ cp tests/vm/guest.sh "$root/vm/"
 cp "tests/vm/$test" "$root/vm/test"
 field "$name" expect >"$root/vm/expect"
 field "$name" page >"$root/vm/page"
+case $(field "$name" types) in ''|headers) echo 0 ;; *) echo 1 ;; esac >"$root/vm/refused"
 payload
 [ -z "$(field "$name" types)" ] || cp -a "target/vm/types-$name/." "$root/"
 [ -z "${VM_EXTRA:-}" ] || cp -a "$VM_EXTRA/." "$root/"
@@ -64,8 +65,9 @@ case $arch in
 esac
 begin=$SECONDS
 limit=${VM_TIMEOUT:-600}
-nice -n 5 timeout -k 5 "$limit" "${machine[@]}" -accel "${VM_ACCEL:-tcg,thread=multi}" \
-  -smp "$(field "$name" smp)" -m "${VM_MEMORY:-1024}" -kernel "$kernel/vmlinuz" -initrd "$scratch/initrd" \
+# shellcheck disable=SC2086 # VM_ARGS is a list of words
+nice -n 5 timeout -k 5 "$limit" "${machine[@]}" -accel "${VM_ACCEL:-tcg,thread=multi}" ${VM_ARGS:-} \
+  -smp "${VM_SMP:-$(field "$name" smp)}" -m "${VM_MEMORY:-1024}" -kernel "$kernel/vmlinuz" -initrd "$scratch/initrd" \
   -append "console=$console loglevel=4 panic=-1 softlockup_panic=1 systemd.show_status=no $(field "$name" cmdline)" \
   -drive "file=$cache/root/$arch/root.ext4,format=raw,if=none,id=root,snapshot=on,cache=unsafe" \
   -device virtio-blk-pci,drive=root \

@@ -11,6 +11,7 @@ use bee_trace::cli::{self, BtfCommand, Command, ConfigCommand, Trace};
 use bee_trace::config::{self, Loaded};
 use bee_trace::error::{Error, ExitStatus, Result};
 use bee_trace::kernel::{self, Places, facts::Facts};
+use bee_trace::probe::Tier;
 use bee_trace::{log, man, trial};
 
 fn main() -> ExitCode {
@@ -19,7 +20,10 @@ fn main() -> ExitCode {
         Err(status) => return status.into(),
     };
     let done = match line.command {
-        Command::Check { json, config } => check(json, config.as_deref()),
+        Command::Check { json, config, force_tier } => {
+            let forced = force_tier.and_then(|tier| Tier::from_name(tier.name()));
+            check(json, config.as_deref(), forced)
+        }
         Command::Config(ConfigCommand::Check { file }) => {
             load(&file).and_then(|loaded| config_check(&file, &loaded))
         }
@@ -41,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn check(json: bool, file: Option<&Path>) -> Result<ExitStatus> {
+fn check(json: bool, file: Option<&Path>, forced: Option<Tier>) -> Result<ExitStatus> {
     let config = match file {
         Some(file) => load(file)?.config,
         None => config::Config::default(),
@@ -50,7 +54,7 @@ fn check(json: bool, file: Option<&Path>) -> Result<ExitStatus> {
     let facts = Facts::gather(&places)?;
     let options = kernel::config::read(&places, &facts.release);
     let mut types = types(&places, &config)?;
-    let tried = trial::sensors(&config, types.file().map(|file| file.path.as_path()))?;
+    let tried = trial::sensors(&config, types.file().map(|file| file.path.as_path()), forced)?;
     if let Some(why) = tried.untrue {
         types.refuse(format!("the self-test found that it is not this kernel's: {why}"));
     }

@@ -16,15 +16,21 @@ struct bee_act {
 	bool compat;
 };
 
-static __always_inline __u64 bee_arg(const struct bee_act *act, __u8 number)
+/* Argument `number` of the call with these registers; 0 for NO_ARG. Global: see names.bpf.h. */
+__noinline __u64 bee_argument(__u64 regs, __u32 compat, __u32 number)
 {
 	__u64 value = 0;
 
 	if (number == NO_ARG)
 		return 0;
 	bpf_probe_read_kernel(&value, sizeof(value),
-			      (void *)act->regs + bee_registers[act->compat][number & 7]);
-	return act->compat ? (__u32)value : value;
+			      (void *)regs + bee_registers[compat & 1][number & 7]);
+	return compat ? (__u32)value : value;
+}
+
+static __always_inline __u64 bee_arg(const struct bee_act *act, __u8 number)
+{
+	return bee_argument((__u64)act->regs, act->compat, number);
 }
 
 /* Flags of an open as f_mode says it of one that succeeded. */

@@ -17,20 +17,8 @@
 __noinline __u32 bee_env_name_length(__u32 place)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
-	struct bee_state *shared = bee_state();
-	__u32 length;
 
-	if (!buffer || !shared)
-		return 0;
-	length = bee_unknown(shared, 0);
-	/* Counts without leaving the loop early: once the end is met nothing more is added. */
-	for (__u32 i = 0; i < BEE_ENV_NAME; i++) {
-		__u8 byte = buffer->tail[(place + i) & BEE_TAIL_MASK];
-
-		if (length == i && byte != '=' && byte)
-			length = bee_unknown(shared, i + 1);
-	}
-	return length;
+	return buffer ? bee_find(buffer, place, '=', BEE_ENV_NAME) : 0;
 }
 
 /* What bee_env_names returns beside the length. */
@@ -77,11 +65,30 @@ __noinline __u32 bee_env_step(__u32 place)
 	return BEE_ENV_ON;
 }
 
+/* Some variables; `place` is where the names begin. Proven once too. */
+#define BEE_ENV_BATCH 16
+__noinline __u32 bee_env_batch(__u32 place)
+{
+	struct bee_scratch *buffer = bee_scratch(place);
+	__u32 step;
+
+	if (!buffer)
+		return BEE_ENV_FAILED;
+	for (int i = 0; i < BEE_ENV_BATCH; i++) {
+		if (buffer->env.at - (place & BEE_TAIL_MASK) > BEE_ENV_NAMES - BEE_ENV_NAME - 1)
+			return BEE_ENV_CUT;
+		step = bee_env_step(place);
+		if (step != BEE_ENV_ON)
+			return step;
+	}
+	return BEE_ENV_ON;
+}
+
 /* Writes the names of the environment's variables to `place`. */
 __noinline __u32 bee_env_names(__u32 place, __u64 begin, __u64 end)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
-	__u32 start = place & BEE_TAIL_MASK, step = BEE_ENV_CUT;
+	__u32 start = place & BEE_TAIL_MASK, step = BEE_ENV_ON;
 	struct bee_env_state *env;
 
 	if (!buffer)
@@ -91,16 +98,14 @@ __noinline __u32 bee_env_names(__u32 place, __u64 begin, __u64 end)
 	env->end = end;
 	env->address = begin;
 	env->at = start;
-	for (int i = 0; i < BEE_ENV_COUNT; i++) {
-		step = BEE_ENV_CUT;
-		if (env->at - start > BEE_ENV_NAMES - BEE_ENV_NAME - 1)
-			break;
-		step = bee_env_step(place);
+	for (int i = 0; i < BEE_ENV_COUNT / BEE_ENV_BATCH; i++) {
+		step = bee_env_batch(place);
 		if (step != BEE_ENV_ON)
 			break;
-		step = BEE_ENV_CUT;
 	}
 	if (step == BEE_ENV_END)
 		step = end - begin > BEE_ENV_SCANNED ? BEE_ENV_CUT : 0;
+	else if (step == BEE_ENV_ON)
+		step = BEE_ENV_CUT;
 	return step | ((env->at - start) & 0xfff);
 }

@@ -186,6 +186,7 @@ __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value
 		return 0;
 	if (S_ISDEV(mode))
 		mask = bee_device_mask(set, BPF_CORE_READ(inode, i_rdev), mode);
+	mask = bee_blur(mask, tgid);
 	slot = bee_filter_slot(number, device);
 	if (!slot || *slot) {
 		generation = BPF_CORE_READ(inode, i_generation);
@@ -195,16 +196,20 @@ __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value
 			known = bee_inode_lookup(number, device, set->policy_before, generation);
 		mask |= known;
 	}
+	known = bee_blur(known, tgid);
 	if (tgid == set->canary_tgid)
 		mask |= BEE_WATCH_ANY;
+	mask = bee_blur(mask, tgid);
 	/* Known for writes alone, by other lists or under another of its names: on a file
 	 * system that is not scanned its present name may be watched for more. */
 	if (!(mask & BEE_WATCH_ANY) && !bee_scanned(device))
 		names = true;
+	names = bee_blur(names, tgid);
 	if (!names && !mask)
 		return 0;
 	if (!names && !(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE))
 		return 0;
+	mask = bee_blur(mask, tgid);
 
 	buffer = bee_scratch(BEE_WHAT_PLACE(what));
 	if (!buffer) {
@@ -224,6 +229,7 @@ __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value
 	}
 	if (created)
 		kind = BEE_KIND_CREATE;
+	kind = bee_blur(kind, tgid);
 	/* Recognised by name: from now on by identity too, under any name it gets. User
 	 * space takes it out again if its exact decision is another. */
 	if (mask & ~known && tgid != set->canary_tgid && !S_ISDEV(mode))

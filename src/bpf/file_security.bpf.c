@@ -4,7 +4,8 @@
  * way of doing it goes through, io_uring and handles included, with the kernel's own
  * copies of names.
  *
- *   do_filp_open         an open ends: the file, or why not (fexit; kretprobe for refused ones)
+ *   do_filp_open         an open ends: the file, or why not (fexit; kretprobe for refused ones);
+ *                        called do_file_open since 7.0
  *   do_file_open_root    the same for open_by_handle_at (fexit)
  *   security_file_open   an open is about to succeed (kprobe). Its return probe would run
  *                        out of room while others block in an open; this does not
@@ -69,9 +70,10 @@ static __always_inline int bee_opened(struct file *file, __u16 hook, __u8 slot)
 			    bee_number(&file->f_path), f_mode, 0, 0);
 }
 
-SEC("fexit/do_filp_open")
-int BPF_PROG(fexit__do_filp_open, int dfd, struct filename *pathname, const struct open_flags *op,
-	     struct file *file)
+/* An open ended, with the file or with why there is none. */
+static __always_inline int bee_open_ended(int dfd, struct filename *pathname,
+					  const struct open_flags *op, struct file *file,
+					  __u16 hook)
 {
 	__u64 result = bee_number(file);
 	__u32 flags, access;
@@ -79,14 +81,28 @@ int BPF_PROG(fexit__do_filp_open, int dfd, struct filename *pathname, const stru
 	if (!bee_active(bee_settings()))
 		return 0;
 	if (!bee_is_error(result))
-		return bee_opened((struct file *)result, BEE_HOOK_FEXIT_DO_FILP_OPEN, SLOT_OPEN);
+		return bee_opened((struct file *)result, hook, SLOT_OPEN);
 	flags = BPF_CORE_READ(op, open_flag);
 	if (!bee_refusal(result) || flags & FMODE_EXEC)
 		return 0;
 	access = bee_flags_access(flags);
-	return bee_on_refused(
-		bee_pack(BEE_HOOK_FEXIT_DO_FILP_OPEN, BEE_KIND_OPEN, false, SLOT_OPEN, result),
-		(__u64)BPF_CORE_READ(pathname, name), dfd, access | BEE_ACCESS_OF_KERNEL);
+	return bee_on_refused(bee_pack(hook, BEE_KIND_OPEN, false, SLOT_OPEN, result),
+			      (__u64)BPF_CORE_READ(pathname, name), dfd,
+			      access | BEE_ACCESS_OF_KERNEL);
+}
+
+SEC("fexit/do_filp_open")
+int BPF_PROG(fexit__do_filp_open, int dfd, struct filename *pathname, const struct open_flags *op,
+	     struct file *file)
+{
+	return bee_open_ended(dfd, pathname, op, file, BEE_HOOK_FEXIT_DO_FILP_OPEN);
+}
+
+SEC("fexit/do_file_open")
+int BPF_PROG(fexit__do_file_open, int dfd, struct filename *pathname, const struct open_flags *op,
+	     struct file *file)
+{
+	return bee_open_ended(dfd, pathname, op, file, BEE_HOOK_FEXIT_DO_FILE_OPEN);
 }
 
 SEC("fexit/do_file_open_root")
@@ -122,7 +138,8 @@ int BPF_KPROBE(kprobe__security_file_open, struct file *file)
  */
 #define BEE_STACK (16 * 1024) /* THREAD_SIZE of both, for pages of 4 and of 16 KiB */
 
-static __always_inline __u64 bee_caller(struct task_struct *task, bee_what *call, __s32 result)
+static __always_inline __u64 bee_caller(struct task_struct *task, bee_what *call, __u16 hook,
+					__s32 result)
 {
 	__u64 top = (__u64)BPF_CORE_READ(task, stack) + BEE_STACK;
 	bool compat = bee_compat(task);
@@ -141,8 +158,7 @@ static __always_inline __u64 bee_caller(struct task_struct *task, bee_what *call
 		index = compat ? bee_compat_calls[number] : bee_native_calls[number];
 		if (!index || bee_calls[index & (CALL_ROOM - 1)].kind != BEE_KIND_OPEN)
 			continue;
-		*call = bee_pack(BEE_HOOK_KRETPROBE_DO_FILP_OPEN, index, compat, SLOT_KPROBE,
-				 result);
+		*call = bee_pack(hook, index, compat, SLOT_KPROBE, result);
 		return (__u64)regs;
 	}
 	return 0;
@@ -153,8 +169,7 @@ static __always_inline __u64 bee_caller(struct task_struct *task, bee_what *call
 
 /* The arguments are gone by now, and keeping them from the entry would cost every open:
  * the name is read again from the caller, as at the end of a system call. */
-SEC("kretprobe/do_filp_open")
-int BPF_KRETPROBE(kretprobe__do_filp_open, struct file *file)
+static __always_inline int bee_open_refused(struct file *file, __u16 hook)
 {
 	struct task_struct *task;
 	bee_what call;
@@ -163,13 +178,25 @@ int BPF_KRETPROBE(kretprobe__do_filp_open, struct file *file)
 	if (!bee_refusal((long)file) || !bee_active(bee_settings()))
 		return 0;
 	task = (void *)bpf_get_current_task();
-	regs = bee_caller(task, &call, (long)file);
+	regs = bee_caller(task, &call, hook, (long)file);
 	if (regs)
 		return bee_on_names(regs, call);
 	/* Not of an open: an exec, swapon(2), … or io_uring, where no name is to be had. */
 	if (BPF_CORE_READ(task, flags) & PF_IO_WORKER)
 		bee_count(BEE_KIND_OPEN, BEE_CAUSE_UNREADABLE);
 	return 0;
+}
+
+SEC("kretprobe/do_filp_open")
+int BPF_KRETPROBE(kretprobe__do_filp_open, struct file *file)
+{
+	return bee_open_refused(file, BEE_HOOK_KRETPROBE_DO_FILP_OPEN);
+}
+
+SEC("kretprobe/do_file_open")
+int BPF_KRETPROBE(kretprobe__do_file_open, struct file *file)
+{
+	return bee_open_refused(file, BEE_HOOK_KRETPROBE_DO_FILE_OPEN);
 }
 
 /* --- acts on names: their beginning ----------------------------------------------- */

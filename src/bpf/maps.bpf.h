@@ -164,9 +164,20 @@ struct bee_affix_state {
 	__u32 reserved;
 };
 
+/* A name that is taken apart: see names.bpf.h. */
+struct bee_name_state {
+	__u32 length;
+	__u32 begin;   /* of the component that is next */
+	__u32 parent;  /* mask of the directory before it, for what lies directly in it */
+	__u32 parents; /* the same of all of them */
+	__u32 mask;
+	__u32 reserved;
+};
+
 struct bee_scratch {
 	struct bee_path_act act;
 	struct bee_affix_state affix;
+	struct bee_name_state name;
 	struct bee_walk_state walk;
 	struct bee_env_state env;
 	struct bee_stack_state stack;

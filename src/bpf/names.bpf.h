@@ -121,19 +121,12 @@ static __always_inline __u32 bee_test_directory(__u32 place, __u32 length, bool 
 #define BEE_NAME_SLASH 0x100u /* it has a directory in it */
 #define BEE_NAME_ABOVE 0x200u /* it has ".." in it */
 
-/* Bytes before the next '/' among the `length` at `place`. */
-__noinline __u32 bee_component_length(__u32 place, __u32 length)
+/* Bytes before the next '/' or the NUL that ends a name. */
+__noinline __u32 bee_component_length(__u32 place)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
-	__u32 i;
 
-	if (!buffer)
-		return 0;
-	for (i = 0; i < BEE_NAME_SCAN; i++) {
-		if (i >= length || buffer->tail[(place + i) & BEE_TAIL_MASK] == '/')
-			break;
-	}
-	return i;
+	return buffer ? bee_find(buffer, place, '/', BEE_NAME_SCAN) : 0;
 }
 
 /* Whether the `length` bytes at `place` are "." (1) or ".." (2). */
@@ -150,6 +143,39 @@ __noinline __u32 bee_dots(__u32 place, __u32 length)
 	return length;
 }
 
+/* How a step through a name ended. */
+#define BEE_NAME_ON   0u
+#define BEE_NAME_LAST 1u /* the last component is reached */
+
+/* One component of a name that is not the last; the verifier proves it once. */
+__noinline __u32 bee_name_step(__u32 place)
+{
+	struct bee_scratch *buffer = bee_scratch(place);
+	struct bee_name_state *name;
+	__u32 begin, size, dots;
+
+	if (!buffer)
+		return BEE_NAME_LAST;
+	name = &buffer->name;
+	begin = name->begin;
+	size = bee_component_length(place + begin);
+	if (begin + size >= name->length)
+		return BEE_NAME_LAST;
+	dots = bee_dots(place + begin, size);
+	/* "./x" and "/x" lie where the walk begins; "." leads nowhere. */
+	if (dots == 2) {
+		name->mask |= BEE_NAME_ABOVE | BEE_NAME_SLASH;
+	} else if (size && !dots) {
+		__u32 tested = bee_test_directories(place + begin, size);
+
+		name->parent = tested >> BEE_DIRECT;
+		name->parents |= name->parent;
+		name->mask |= (tested & 0xf) | BEE_NAME_SLASH;
+	}
+	name->begin = begin + size + 1;
+	return BEE_NAME_ON;
+}
+
 /*
  * A name as a caller gave it ("/x/../y/.ssh/id"), `length` bytes without its NUL at
  * `place`, against what is in the string itself. User space takes ".." out of it as
@@ -164,43 +190,33 @@ __noinline __u32 bee_test_given(__u32 place, __u32 length)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
 	struct bee_state *shared = bee_state();
-	__u32 begin, mask, parent, parents;
+	struct bee_name_state *name;
 
 	if (!buffer || !shared)
 		return 0;
 	if (length > BEE_PART_MAX)
 		return BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_NAME_SLASH | BEE_NAME_ABOVE;
-	begin = mask = parent = parents = bee_unknown(shared, 0);
 	/* rename("a/b/", …): the slashes at the end are not part of the name. */
 	for (__u32 i = 0; i < 8; i++) {
 		if (length > 1 && buffer->tail[(place + length - 1) & BEE_TAIL_MASK] == '/')
-			length--;
+			length = bee_unknown(shared, length - 1);
 	}
-	length = bee_unknown(shared, length);
+	name = &buffer->name;
+	__builtin_memset(name, 0, sizeof(*name));
+	name->length = length;
 	for (__u32 i = 0; i < BEE_NAME_PARTS; i++) {
-		__u32 size = bee_component_length(place + begin, length - begin);
-		__u32 dots = bee_dots(place + begin, size);
+		__u32 size;
 
-		if (begin + size >= length) {
-			mask |= mask & BEE_NAME_ABOVE ? parents : parent;
-			/* "x/..", "x/.", "x//…": some directory of the name. */
-			if ((dots || length <= begin) && mask & BEE_NAME_SLASH)
-				mask |= BEE_WATCH_ANY | BEE_WATCH_WRITE;
-			if (length > begin)
-				mask |= bee_test_leaf(place + begin, length - begin);
-			return mask;
-		}
-		/* "./x" and "/x" lie where the walk begins; "." leads nowhere. */
-		if (dots == 2) {
-			mask = bee_unknown(shared, mask | BEE_NAME_ABOVE | BEE_NAME_SLASH);
-		} else if (size && !dots) {
-			__u32 tested = bee_test_directories(place + begin, size);
-
-			parent = bee_unknown(shared, tested >> BEE_DIRECT);
-			parents = bee_unknown(shared, parents | parent);
-			mask = bee_unknown(shared, mask | (tested & 0xf) | BEE_NAME_SLASH);
-		}
-		begin = bee_unknown(shared, begin + size + 1);
+		if (bee_name_step(place) == BEE_NAME_ON)
+			continue;
+		size = name->length - name->begin;
+		name->mask |= name->mask & BEE_NAME_ABOVE ? name->parents : name->parent;
+		/* "x/..", "x/.", "x//…": some directory of the name. */
+		if ((!size || bee_dots(place + name->begin, size)) && name->mask & BEE_NAME_SLASH)
+			name->mask |= BEE_WATCH_ANY | BEE_WATCH_WRITE;
+		if (size)
+			name->mask |= bee_test_leaf(place + name->begin, size);
+		return name->mask;
 	}
 	return BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_NAME_SLASH | BEE_NAME_ABOVE;
 }

@@ -124,7 +124,9 @@ __noinline __u32 bee_walk(__u32 place, __u64 dentry, __u64 vfsmount, __u32 role)
 	walk->role = role;
 	walk->result = 0;
 	for (int i = 0; i < BEE_DEPTH_MAX; i++) {
-		if (walk->at - start > BEE_PART_MAX - 256)
+		/* A name read here is at most 256 bytes long: the buffers have room for one more.
+		 */
+		if (walk->at - start > BEE_PART_MAX)
 			break;
 		step = bee_walk_step(place, i == 0);
 		if (step != BEE_STEP_ON)

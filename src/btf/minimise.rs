@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::need::{Fact, Need, Step, essential};
 use super::raw::{Btf, Error, HEADER, Kind, Type};
-use super::resolve::{Budget, candidates};
+use super::resolve::Budget;
+use super::search::candidates;
 
 /// Deeper nests of members without names do not exist.
 const DEPTH: u32 = 64;
@@ -18,14 +19,21 @@ const DEPTH: u32 = 64;
 /// # Errors
 /// When `source` is no BTF, or is damaged where it is looked at.
 pub fn minimise(source: &[u8], needs: &[Need]) -> Result<Vec<u8>, Error> {
-    let btf = Btf::parse(source)?;
-    let mut keep = Keep { btf: &btf, types: BTreeMap::new(), budget: Budget::new() };
-    for (need, candidates) in needs.iter().zip(candidates(&btf, needs)) {
+    minimise_parsed(&Btf::parse(source)?, needs)
+}
+
+/// The same of a BTF that has been parsed.
+///
+/// # Errors
+/// When it is damaged where it is looked at.
+pub fn minimise_parsed(source: &Btf<'_>, needs: &[Need]) -> Result<Vec<u8>, Error> {
+    let mut keep = Keep { btf: source, types: BTreeMap::new(), budget: Budget::new() };
+    for (need, candidates) in needs.iter().zip(candidates(source, needs)) {
         for id in candidates {
             keep.root(id, need)?;
         }
     }
-    write(&btf, &keep.types)
+    write(source, &keep.types)
 }
 
 /// What is kept: numbers of types, with the indices of their members or values.

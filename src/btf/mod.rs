@@ -12,8 +12,9 @@ mod minimise;
 mod need;
 mod raw;
 mod resolve;
+mod search;
 
-pub use minimise::minimise;
+pub use minimise::{minimise, minimise_parsed};
 pub use need::{Fact, Need, Shape, Step};
 pub use raw::{Array, Btf, Error, Kind, Member, Type, Value};
 pub use resolve::{Offset, offsets};

@@ -3,6 +3,7 @@
 //! an error. Only the byte order of this machine is read. Shared with `build.rs`,
 //! so it uses nothing else of this crate.
 
+use std::ffi::CStr;
 use std::fmt;
 
 const MAGIC: u16 = 0xeb9f;
@@ -327,12 +328,13 @@ impl<'a> Btf<'a> {
     pub fn name(&self, offset: u32) -> &'a [u8] {
         let rest = self.strings.get(offset as usize..).unwrap_or_default();
         // The section ends with a NUL.
-        rest.split(|byte| *byte == 0).next().unwrap_or_default()
+        CStr::from_bytes_until_nul(rest).map(CStr::to_bytes).unwrap_or_default()
     }
 
-    /// The first letter of the name at `offset`; 0 when there is none.
-    pub(crate) fn letter(&self, offset: u32) -> u8 {
-        self.strings.get(offset as usize).copied().unwrap_or_default()
+    /// The first two bytes of the name at `offset`; its NUL counts as one.
+    pub(crate) fn letters(&self, offset: u32) -> [u8; 2] {
+        let letter = |at: usize| self.strings.get(at).copied().unwrap_or_default();
+        [letter(offset as usize), letter((offset as usize).saturating_add(1))]
     }
 
     /// The type behind qualifiers and typedefs; 0 when that is `void`.

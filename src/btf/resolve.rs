@@ -3,6 +3,7 @@
 
 use super::need::{Fact, Need, Shape, Step, essential};
 use super::raw::{Btf, Error, Kind, Type};
+use super::search::candidates;
 
 /// More steps into a type than libbpf takes (`BPF_CORE_SPEC_MAX_LEN`).
 const DEPTH: u32 = 64;
@@ -39,36 +40,6 @@ impl Budget {
         self.0 = self.0.checked_sub(1).ok_or(Error::TooComplex)?;
         Ok(())
     }
-}
-
-/// Which types can be the root of each need, by kind and name: one pass over all
-/// types. In the order of `needs`.
-pub(crate) fn candidates(btf: &Btf<'_>, needs: &[Need]) -> Vec<Vec<u32>> {
-    let mut roots: Vec<(&[u8], Kind)> = needs.iter().map(|need| (need.root.as_bytes(), need.kind)).collect();
-    roots.sort();
-    roots.dedup();
-    // The first letter turns nearly all of a kernel's hundred thousand types away.
-    let mut first = [false; 256];
-    for (name, _) in &roots {
-        first[usize::from(name.first().copied().unwrap_or_default())] = true;
-    }
-    let mut found = vec![Vec::new(); roots.len()];
-    for id in 1..=btf.last() {
-        let Some(one) = btf.get(id) else { continue };
-        let kind = match one.kind {
-            Kind::Enum64 => Kind::Enum,
-            Kind::Pointer | Kind::Function | Kind::Prototype | Kind::Const => continue,
-            kind => kind,
-        };
-        if one.name() == 0 || !first[usize::from(btf.letter(one.name()))] {
-            continue;
-        }
-        if let Ok(index) = roots.binary_search(&(essential(btf.name(one.name())), kind)) {
-            found[index].push(id);
-        }
-    }
-    let of = |need: &Need| roots.binary_search(&(need.root.as_bytes(), need.kind)).ok();
-    needs.iter().map(|need| of(need).map(|index| found[index].clone()).unwrap_or_default()).collect()
 }
 
 /// What each need is in `source`, with the need in words: to compare two BTFs.

@@ -28,7 +28,7 @@ use crate::kernel::{Places, mounts};
 use crate::pipeline::{Canary, Pipeline};
 use crate::privilege;
 use crate::probe::loader::{self, Conditions, Maps, Sensor};
-use crate::probe::{FAMILIES, GENERATION, Tier, Variant};
+use crate::probe::{FAMILIES, Family, GENERATION, Tier, Variant};
 use crate::ring::Ring;
 use crate::scanner::{self, Init};
 use crate::shared::{Counters, Settings, State};
@@ -105,9 +105,8 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
         cgroup: cgroup.as_deref(),
         ..Conditions::new(&maps)
     };
-    let sensors = sensors(&config, &conditions)?;
-
-    pipeline.enrich.prime(&config.host.proc, cgroup.as_deref())?;
+    let sensors =
+        sensors(&config, &conditions, || pipeline.enrich.prime(&config.host.proc, cgroup.as_deref()))?;
 
     let waiter = Waiter::new()?;
     let flows = Flows::new(&maps)?;
@@ -196,39 +195,61 @@ fn places(config: &Config) -> Places {
 }
 
 /// Loads every sensor that is switched on. One that cannot run is named with its
-/// reason and the others go on.
-fn sensors(config: &Config, conditions: &Conditions<'_>) -> Result<Vec<Sensor>> {
-    let mut running = Vec::new();
-    let mut reasons = Vec::new();
-    for family in FAMILIES {
-        let wanted = match family.name {
-            "process" => config.sensors.process,
-            "network" => config.sensors.network,
-            _ => config.sensors.file,
-        };
-        if !wanted {
-            continue;
-        }
-        let Some(sensor) = loader::start(family.name, conditions) else { continue };
-        for refused in &sensor.refused {
-            tracing::debug!(sensor = sensor.name, hook = refused.hook, reason = refused.reason, "not used");
-        }
-        match &sensor.failure {
-            None => running.push(sensor),
-            Some(reason) => {
-                tracing::error!(
-                    "the {} sensor cannot run here: {reason}; continuing without its events",
-                    family.name
-                );
-                reasons.push(format!("{}: {reason}", family.name));
-            }
-        }
-    }
+/// reason and the others go on. The process sensor comes first, and once it runs `primed`
+/// is done; another thread has the kernel verify the others in the meantime (ADR 11).
+fn sensors(
+    config: &Config,
+    conditions: &Conditions<'_>,
+    primed: impl FnOnce() -> Result<()>,
+) -> Result<Vec<Sensor>> {
+    let wanted = |family: &&Family| match family.name {
+        "process" => config.sensors.process,
+        "network" => config.sensors.network,
+        _ => config.sensors.file,
+    };
+    let (first, others): (Vec<&Family>, Vec<&Family>) =
+        FAMILIES.iter().filter(wanted).partition(|family| family.name == "process");
+    let loaded = std::thread::scope(|scope| {
+        let others = scope.spawn(|| load(&others, conditions));
+        let mut loaded = load(&first, conditions);
+        let primed = primed();
+        // Not left to the scope, which returns a moment before the thread is gone: after this
+        // there is one thread again, as `Child::fork` and `lock_down` want.
+        let others = others.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        loaded.extend(others);
+        primed.map(|()| loaded)
+    })?;
+    let (running, failed): (Vec<Sensor>, Vec<Sensor>) =
+        loaded.into_iter().partition(|sensor| sensor.failure.is_none());
     if running.is_empty() {
+        let reasons = failed.iter().filter_map(|sensor| Some((sensor.name, sensor.failure.as_ref()?)));
+        let reasons: Vec<String> = reasons.map(|(name, why)| format!("{name}: {why}")).collect();
         let why = if reasons.is_empty() { "no sensor is switched on".to_owned() } else { reasons.join("\n") };
         return Err(Error::new(ExitStatus::Unavailable, format!("no sensor can run here:\n{why}")));
     }
     Ok(running)
+}
+
+fn load(families: &[&Family], conditions: &Conditions<'_>) -> Vec<Sensor> {
+    let sensors = families.iter().filter_map(|family| loader::start(family.name, conditions));
+    sensors
+        .inspect(|sensor| {
+            for refused in &sensor.refused {
+                tracing::debug!(
+                    sensor = sensor.name,
+                    hook = refused.hook,
+                    reason = refused.reason,
+                    "not used"
+                );
+            }
+            if let Some(why) = &sensor.failure {
+                tracing::error!(
+                    "the {} sensor cannot run here: {why}; continuing without its events",
+                    sensor.name
+                );
+            }
+        })
+        .collect()
 }
 
 fn cgroup_mount(config: &Config) -> Option<PathBuf> {
@@ -266,7 +287,7 @@ impl Daemon<'_> {
                 conditions.btf = None;
                 given_up.clear();
                 self.sensors.clear();
-                self.sensors = sensors(&self.config, &conditions)?;
+                self.sensors = sensors(&self.config, &conditions, || Ok(()))?;
                 continue;
             }
             if silent.is_empty() {

@@ -2,16 +2,19 @@
 //! by using it, never by the kernel's version; what did not work is kept with
 //! its reason for `bee-trace check`.
 
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapHandle, Object, OpenObject, PrintLevel};
 
-use super::{FAMILIES, Mechanism, Point, Tier, Variant, ability, skipped::skipped, trace_event};
+use super::{
+    FAMILIES, Mechanism, Point, Tier, Variant, ability, skipped::skipped, trace_event, types,
+    types::TypesFile,
+};
 use crate::canary::Acted;
 use crate::config::Limits;
 use crate::error::{Error, Result};
@@ -315,9 +318,7 @@ fn attach(
         let result = load(mechanism, conditions, &chosen, &mut |object| {
             loaded = begun.elapsed();
             for one in &chosen {
-                match program(object, one.variant.program)
-                    .and_then(|program| attach_one(&program, one.variant, conditions.cgroup))
-                {
+                match attach_one(object, one.variant, conditions.cgroup) {
                     Ok((link, program)) => {
                         links.push(link);
                         programs.push(program);
@@ -368,26 +369,6 @@ fn named(said: &str, chosen: &[Chosen]) -> Option<Chosen> {
     chosen.iter().find(|one| one.variant.program == name).copied()
 }
 
-fn attach_one(
-    program: &libbpf_rs::ProgramMut<'_>,
-    variant: &Variant,
-    cgroup: Option<&Path>,
-) -> Result<(Link, OwnedFd)> {
-    let link = match trace_event::attach(program, variant.hook) {
-        None if variant.hook.starts_with("cgroup/") => {
-            let root = cgroup.ok_or_else(|| Error::failure("cgroup v2 is not mounted here"))?;
-            let root =
-                std::fs::File::open(root).map_err(|error| Error::from(error).context(root.display()))?;
-            // It stays attached as long as the link is held, whatever becomes of this descriptor.
-            program.attach_cgroup(root.as_raw_fd()).map_err(|error| Error::failure(format!("{error:#}")))?
-        }
-        Some(attached) => attached?,
-        // With the cause, which the short form leaves out.
-        None => program.attach().map_err(|error| Error::failure(format!("{error:#}")))?,
-    };
-    Ok((link, program.as_fd().try_clone_to_owned()?))
-}
-
 fn not_here(point: &Point, refused: &[Refused]) -> NotHere {
     let tried = refused.iter().filter(|refused| refused.point == point.name);
     let reasons: Vec<String> = tried.map(|refused| format!("{}: {}", refused.hook, refused.reason)).collect();
@@ -420,8 +401,13 @@ fn load(
     chosen: &[Chosen],
     use_loaded: UseLoaded<'_>,
 ) -> Result<()> {
+    // The kernel's own types, where no file is given: asked for once, for all objects.
+    let own = match (conditions.btf, types::kernel()) {
+        (None, Ok(kernel)) => Some(kernel.file()?),
+        _ => None,
+    };
     (mechanism.load)(
-        conditions.btf,
+        conditions.btf.or(own.as_ref().map(TypesFile::path)),
         &mut |object| {
             conditions.maps.share(object)?;
             trace_event::tell(object, chosen.iter().map(|one| one.variant))?;
@@ -441,6 +427,29 @@ fn load(
     )
 }
 
+fn attach_one(object: &Object, variant: &Variant, cgroup: Option<&Path>) -> Result<(Link, OwnedFd)> {
+    let program = program(object, variant.program)?;
+    let link = match trace_event::attach(&program, variant.hook) {
+        Some(attached) => attached?,
+        // libbpf does not see any more which kind of program it is: see `types`.
+        None if variant.hook.starts_with("cgroup/") => {
+            let root = cgroup.ok_or_else(|| Error::failure("cgroup v2 is not mounted here"))?;
+            let root =
+                std::fs::File::open(root).map_err(|error| Error::from(error).context(root.display()))?;
+            // It stays attached as long as the link is held, whatever becomes of this descriptor.
+            program.attach_cgroup(root.as_raw_fd()).map_err(in_full)?
+        }
+        None if types::by_number(variant.hook) => program.attach_trace().map_err(in_full)?,
+        None => program.attach().map_err(in_full)?,
+    };
+    Ok((link, program.as_fd().try_clone_to_owned()?))
+}
+
+/// With the cause, which the short form leaves out.
+fn in_full(error: libbpf_rs::Error) -> Error {
+    Error::failure(format!("{error:#}"))
+}
+
 fn program<'obj>(object: &'obj Object, name: &str) -> Result<libbpf_rs::ProgramMut<'obj>> {
     object
         .progs_mut()
@@ -448,24 +457,25 @@ fn program<'obj>(object: &'obj Object, name: &str) -> Result<libbpf_rs::ProgramM
         .ok_or_else(|| Error::failure(format!("no program {name}")))
 }
 
-static SAID: Mutex<String> = Mutex::new(String::new());
+thread_local! {
+    static SAID: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 /// libbpf's own words never reach the user raw: they are kept here, shown at
 /// debug level, and searched for the verifier's last line. Returns what gives
-/// them back.
+/// them back. Each thread hears what it makes libbpf say.
 fn capture() -> impl FnOnce() -> String {
     fn keep(_: PrintLevel, text: String) {
-        match SAID.lock() {
-            Ok(mut said) if said.len() < 1 << 20 => said.push_str(&text),
-            _ => {}
-        }
+        SAID.with_borrow_mut(|said| {
+            if said.len() < 1 << 20 {
+                said.push_str(&text);
+            }
+        });
     }
-    if let Ok(mut said) = SAID.lock() {
-        said.clear();
-    }
+    SAID.take();
     libbpf_rs::set_print(Some((PrintLevel::Warn, keep)));
     || {
-        let said = SAID.lock().map(|mut said| std::mem::take(&mut *said)).unwrap_or_default();
+        let said = SAID.take();
         if !said.is_empty() {
             tracing::debug!(libbpf = said.trim_end(), "libbpf");
         }

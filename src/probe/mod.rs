@@ -6,12 +6,14 @@
 
 mod ability;
 mod blind;
+mod kernel_btf;
 pub mod loader;
 mod skipped;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod trace_event;
+mod types;
 
 use crate::canary::Proof;
 

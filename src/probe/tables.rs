@@ -203,7 +203,11 @@ const FILE_FULL: Mechanism = Mechanism {
         required(
             "opens",
             Proof::Always,
-            &[variant("fexit__do_filp_open", "fexit/do_filp_open", 11, Tier::Full)]
+            &[
+                variant("fexit__do_filp_open", "fexit/do_filp_open", 11, Tier::Full),
+                // Its name since 7.0.
+                variant("fexit__do_file_open", "fexit/do_file_open", 48, Tier::Full),
+            ]
         ),
         Point {
             name: "opens by handle",
@@ -226,7 +230,10 @@ const FILE_KPROBE: Mechanism = Mechanism {
         required(
             "refused opens",
             Proof::Always,
-            &[variant("kretprobe__do_filp_open", "kretprobe/do_filp_open", 14, Tier::Kprobe)]
+            &[
+                variant("kretprobe__do_filp_open", "kretprobe/do_filp_open", 14, Tier::Kprobe),
+                variant("kretprobe__do_file_open", "kretprobe/do_file_open", 49, Tier::Kprobe),
+            ]
         ),
         refusal!("path_unlink"),
         refusal!("path_rmdir"),

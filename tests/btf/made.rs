@@ -232,3 +232,27 @@ fn needs_say_what_they_are_about() {
     assert_eq!(value.to_string(), "state::ON enumval_exists");
     assert_eq!(offsets(&Made::new().bytes(), &[]), Ok(vec![]));
 }
+
+#[test]
+fn types_are_found_by_kind_and_name_the_first_of_each() {
+    let mut btf = Made::new();
+    let four = btf.int("int", 4, true);
+    let first = btf.structure("task", 4, &[("pid", four, 0)]);
+    btf.structure("task", 8, &[("pid", four, 32)]);
+    let typedef = btf.typedef("task", first);
+    let one = btf.structure("t", 4, &[]);
+    btf.structure("t___x", 4, &[("pid", four, 0)]);
+    let source = btf.bytes();
+    let wanted = [
+        (Kind::Struct, "task"),
+        (Kind::Typedef, "task"),
+        (Kind::Struct, "t"),
+        (Kind::Union, "task"),
+        (Kind::Struct, "tas"),
+        (Kind::Struct, ""),
+    ];
+    let found = Btf::parse(&source).unwrap().find(&wanted);
+    assert_eq!(found, [Some(first), Some(typedef), Some(one), None, None, None]);
+    // A name of one letter has flavours too.
+    assert_eq!(crate::found(&source, &[int("t", "pid")]), [at(0, 4)]);
+}

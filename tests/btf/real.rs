@@ -7,12 +7,8 @@ use bee_trace::btf::{Btf, Fact, Offset, needs};
 
 use crate::found;
 
-/// The types our programs were compiled against, as far as they used them.
-const COMPILED: [&[u8]; 3] = [
-    include_bytes!(concat!(env!("OUT_DIR"), "/file_security.btf")),
-    include_bytes!(concat!(env!("OUT_DIR"), "/file.btf")),
-    include_bytes!(concat!(env!("OUT_DIR"), "/process.btf")),
-];
+/// Our objects: name, object, and the types it was compiled against, as far as it used them.
+const OBJECTS: &[(&str, &[u8], &[u8])] = include!(concat!(env!("OUT_DIR"), "/objects.rs"));
 
 #[test]
 fn our_objects_need_what_their_source_reads() {
@@ -34,7 +30,7 @@ fn our_objects_need_what_their_source_reads() {
 #[test]
 fn every_need_is_met_by_what_it_was_compiled_against() {
     let mut met = vec![false; needs().len()];
-    for source in COMPILED {
+    for (_, _, source) in OBJECTS {
         for (met, offset) in met.iter_mut().zip(found(source, needs())) {
             *met |= matches!(offset, Offset::Is { value, .. } if value > 0)
                 || matches!(offset, Offset::Is { size, .. } if size > 0);

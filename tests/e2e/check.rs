@@ -1,5 +1,6 @@
 //! `bee-trace check` and `bee-trace config`.
 
+use bee_trace::probe::BLIND;
 use serde_json::Value;
 
 use crate::harness::{Fixture, bee_trace};
@@ -43,6 +44,21 @@ fn root_check_for_machines() {
         );
     }
     assert!([0, 1, 69].contains(&output.status.code().unwrap()));
+}
+
+/// docs/blind-spots.md and this report are made of one table.
+#[test]
+fn root_check_names_every_blind_spot_of_its_tiers() {
+    let output = bee_trace().args(["check", "--json"]).output().unwrap();
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sensors = value["sensors"].as_array().unwrap();
+    assert!(!sensors.is_empty(), "{value}");
+    for sensor in sensors {
+        let lost: Vec<_> =
+            sensor["lost"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+        let rows = BLIND.iter().filter(|row| sensor["sensor"] == row.0 && sensor["tier"] == row.1.name());
+        assert_eq!(lost, rows.map(|row| row.2).collect::<Vec<_>>(), "{sensor}");
+    }
 }
 
 #[test]

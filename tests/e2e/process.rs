@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::harness::{Abi, Daemon, Event, Fixture, Ran, Run, tier};
+use crate::harness::{Abi, Daemon, Event, Fixture, Ran, Run, tally, tier};
 
 /// The single event with this action of a child that a trigger named.
 fn of_child<'r>(run: &'r Run, child: i64, action: &str) -> &'r Event {
@@ -16,6 +16,7 @@ fn of_child<'r>(run: &'r Run, child: i64, action: &str) -> &'r Event {
 /// Asserts fork, exec and exit of every child; gives the exec events.
 fn children<'r>(run: &'r Run, ran: &Ran, args: &[&str]) -> Vec<&'r Event> {
     let mut execs = Vec::new();
+    tally::wanted("process", 3 * ran.acts.len());
     for (child, status) in &ran.acts {
         let fork = of_child(run, *child, "fork");
         assert_eq!(fork.number("process.parent.pid"), Some(ran.pid.into()), "{fork}");
@@ -42,6 +43,7 @@ fn children<'r>(run: &'r Run, ran: &Ran, args: &[&str]) -> Vec<&'r Event> {
         assert!(exec.number("event.sequence") < exit.number("event.sequence"), "{exec} {exit}");
         execs.push(exec);
     }
+    tally::right("process", 3 * execs.len());
     execs
 }
 
@@ -216,6 +218,7 @@ fn root_forks_and_exits_are_counted_exactly() {
     let threads = fixture.trigger("forks", Abi::Native).args(["threads", "17"]).run().all_well(0);
     let run = daemon.stop();
     for (ran, code, signal) in [(&exits, Some(7), None), (&kills, None, Some(9))] {
+        tally::wanted("process", 2 * ran.acts.len());
         for (child, _) in &ran.acts {
             let fork = of_child(&run, *child, "fork");
             assert_eq!(fork.number("process.parent.pid"), Some(ran.pid.into()), "{fork}");
@@ -226,6 +229,7 @@ fn root_forks_and_exits_are_counted_exactly() {
         let forks =
             run.action("fork").filter(|event| event.number("process.parent.pid") == Some(ran.pid.into()));
         assert_eq!(forks.count(), ran.acts.len());
+        tally::right("process", 2 * ran.acts.len());
     }
     let of_threads: Vec<_> = run.of(threads.pid).map(Event::action).collect();
     assert_eq!(of_threads, ["fork", "exec", "exit"], "threads are not processes");

@@ -8,11 +8,8 @@ use std::sync::Mutex;
 use bee_trace::btf::{self, Offset};
 use libbpf_rs::{ObjectBuilder, PrintLevel};
 
-const OBJECTS: [(&str, &[u8]); 3] = [
-    ("file_security", include_bytes!(concat!(env!("OUT_DIR"), "/file_security.bpf.o"))),
-    ("file", include_bytes!(concat!(env!("OUT_DIR"), "/file.bpf.o"))),
-    ("process", include_bytes!(concat!(env!("OUT_DIR"), "/process.bpf.o"))),
-];
+/// Our objects: name, object, and the types it was compiled against.
+const OBJECTS: &[(&str, &[u8], &[u8])] = include!(concat!(env!("OUT_DIR"), "/objects.rs"));
 
 static SAID: Mutex<String> = Mutex::new(String::new());
 
@@ -48,7 +45,7 @@ fn matches(said: &str) -> BTreeSet<(String, u64)> {
         .map(|(_, found)| {
             let mut words = found.split(' ');
             let field = words.nth(1).unwrap().to_owned();
-            let offset = words.last().unwrap().trim_end_matches(')').parse().unwrap();
+            let offset = words.next_back().unwrap().trim_end_matches(')').parse().unwrap();
             (field, offset)
         })
         .collect()
@@ -69,7 +66,7 @@ fn root_libbpf_finds_in_the_small_btf_what_it_finds_in_the_kernel_s() {
         })
         .collect();
     let mut all = BTreeSet::new();
-    for (name, object) in OBJECTS {
+    for (name, object, _) in OBJECTS {
         let whole = load(object, None);
         let part = load(object, file.to_str());
         let wanted = patches(&whole);

@@ -140,3 +140,52 @@ fn root_a_hook_that_was_silent_is_not_taken_again() {
     let refused = next.refused.iter().find(|refused| refused.hook == first.hook).unwrap();
     assert!(refused.reason.contains("does not report"), "{}", refused.reason);
 }
+
+/// A hook that is attached by the number of a type needs our handler in libbpf; were it
+/// refused, a slower hook would take its place and nobody would notice.
+#[test]
+fn root_hooks_that_are_attached_by_number_are_taken() {
+    if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
+        println!("skipped: this kernel has no types of its own");
+        return;
+    }
+    let maps = Maps::create(&limits()).unwrap();
+    let mut taken = 0;
+    for family in FAMILIES {
+        let conditions = Conditions { forced: Some(Tier::Tracepoint), ..Conditions::new(&maps) };
+        let sensor = loader::start(family.name, &conditions).unwrap();
+        let wrong: Vec<_> = sensor
+            .refused
+            .iter()
+            // Before 6.16 the first of its two variants is refused by its argument.
+            .filter(|refused| {
+                refused.hook.starts_with("tp_btf/") && refused.hook != "tp_btf/sched_process_exit"
+            })
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        taken += sensor.attached.iter().filter(|(_, variant)| variant.hook.starts_with("tp_btf/")).count();
+    }
+    assert!(taken >= 4, "{taken} hooks are attached by number");
+}
+
+/// What libbpf would read anew for each object, and search for each type.
+#[test]
+fn root_the_kernels_types_are_read_once_for_all_objects() {
+    let Ok(types) = std::fs::metadata("/sys/kernel/btf/vmlinux") else {
+        println!("skipped: this kernel has no types of its own");
+        return;
+    };
+    // Bytes this thread has read so far.
+    let read = || -> u64 {
+        let text = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+        text.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+    };
+    let maps = Maps::create(&limits()).unwrap();
+    let before = read();
+    for family in FAMILIES {
+        let sensor = loader::start(family.name, &Conditions::new(&maps)).unwrap();
+        assert_eq!(sensor.failure, None, "{}", family.name);
+    }
+    let all = read() - before;
+    assert!(all < types.len() + (1 << 20), "{all} bytes read, and the types have {}", types.len());
+}

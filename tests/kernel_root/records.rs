@@ -191,7 +191,7 @@ fn name(kind: u16) -> &'static str {
     match kind {
         wire::KIND_IDENTITY => "identity",
         wire::KIND_CGROUP => "cgroup",
-        kind => action(kind).name(),
+        kind => action(kind).map_or("none", |action| action.name()),
     }
 }
 

@@ -116,9 +116,8 @@ impl Daemon {
 
     /// Waits for an event among those not yet looked at.
     pub fn wait_event(&mut self, what: &str, seconds: u64, mut wanted: impl FnMut(&Event) -> bool) -> Event {
-        let mut found = None;
         let end = Instant::now() + super::patience(seconds);
-        while found.is_none() {
+        loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("{what}: the daemon ended, {status}:\n{}", self.log());
             }
@@ -127,13 +126,11 @@ impl Daemon {
             self.unread.extend(new);
             while let Some(event) = self.unread.pop_front() {
                 if wanted(&event) {
-                    found = Some(event);
-                    break;
+                    return event;
                 }
             }
-            std::thread::sleep(std::time::Duration::from_millis(2));
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        found.unwrap()
     }
 
     /// Complete lines that came since the last look.

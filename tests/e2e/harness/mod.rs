@@ -6,6 +6,7 @@ mod event;
 mod fixture;
 mod kernel;
 mod run;
+pub mod tally;
 pub mod tier;
 mod trigger;
 mod want;

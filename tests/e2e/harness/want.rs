@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bee_trace::event::Action;
 use nix::errno::Errno;
 
-use super::{Abi, Event, Ran, Run};
+use super::{Abi, Event, Ran, Run, tally};
 
 /// A description of one file event; what is not set must not be in the event.
 #[derive(Clone, Debug)]
@@ -122,21 +122,24 @@ impl Want {
 
     /// Asserts that the trigger made exactly `count` file events, all of them like this.
     pub fn exactly(&self, count: usize, run: &Run, ran: &Ran) {
-        let events = run.files(ran);
-        for event in &events {
-            self.check(event, run, ran);
-        }
-        assert_eq!(events.len(), count, "file events of {:?}; wanted: {self:?}", ran.args);
+        self.all(count, &run.files(ran), run, ran);
     }
 
     /// As `exactly`, of the events with this action only.
     pub fn among(&self, count: usize, run: &Run, ran: &Ran) {
         let name = self.action.name();
         let events: Vec<_> = run.files(ran).into_iter().filter(|event| event.action() == name).collect();
-        for event in &events {
+        self.all(count, &events, run, ran);
+    }
+
+    fn all(&self, count: usize, events: &[&Event], run: &Run, ran: &Ran) {
+        let sensor = self.action.facts().sensor;
+        tally::wanted(sensor, count);
+        for event in events {
             self.check(event, run, ran);
         }
-        assert_eq!(events.len(), count, "{name} events of {:?}; wanted: {self:?}", ran.args);
+        assert_eq!(events.len(), count, "events of {:?}; wanted: {self:?}", ran.args);
+        tally::right(sensor, count);
     }
 
     /// Asserts every field of one event.

@@ -1,0 +1,210 @@
+//! The cost gate: how many instructions the kernel executes for a call, without us, beside
+//! empty programs on the same hooks, and with the daemon watching. For a virtual machine whose
+//! clock counts instructions (`scripts/gate.sh`); the numbers repeat there, so limits hold.
+//!
+//!     gate --source          prints C with an empty program for every hook there is
+//!     gate EMPTY.bpf.o OUT   measures every tier, writes OUT, fails over a limit
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "../e2e/harness/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod harness;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bee_trace::probe::{FAMILIES, Family, Tier};
+use harness::{Abi, Daemon, Fixture, bee_trace};
+use libbpf_rs::{Link, Object, ObjectBuilder};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Batches measured of each; the median counts.
+const BATCHES: usize = 7;
+
+/// What is called in a loop.
+struct Call {
+    name: &'static str,
+    args: Vec<String>,
+    count: u32,
+}
+
+/// How much dearer than the empty programs it may be, or by how many instructions than nothing.
+enum Limit {
+    Times(f64),
+    More(f64),
+    None,
+}
+
+fn limit(call: &str, tier: Tier) -> Limit {
+    match (call, tier) {
+        ("getpid", Tier::Full | Tier::Kprobe) => Limit::More(2.0),
+        ("unwatched open+close", Tier::Full) => Limit::Times(1.25),
+        ("unwatched open+close", _) => Limit::Times(1.8),
+        _ => Limit::None,
+    }
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match &*args {
+        [only] if only == "--source" => print!("{}", source()),
+        [empty, out] => return measure(Path::new(empty), Path::new(out)),
+        _ => {
+            eprintln!("gate: runs in a virtual machine: make bench-gate");
+            return ExitCode::from(64);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn hooks() -> BTreeSet<&'static str> {
+    FAMILIES.iter().flat_map(Family::variants).map(|(_, variant)| variant.hook).collect()
+}
+
+fn source() -> String {
+    let mut text = String::from("/* Made by tests/bench/gate.rs. */\n");
+    for (number, hook) in hooks().iter().enumerate() {
+        let section = format!("__attribute__((section(\"{hook}\"), used))");
+        // The value a cgroup program must return to let the act pass.
+        let value = u8::from(hook.starts_with("cgroup/"));
+        writeln!(text, "{section} int empty_{number}(void *ctx) {{ return {value}; }}").unwrap();
+    }
+    text.push_str("__attribute__((section(\"license\"), used)) char LICENSE[] = \"GPL\";\n");
+    text
+}
+
+/// Empty programs on these hooks, until it is dropped.
+struct Empty {
+    _links: Vec<Link>,
+    _object: Object,
+}
+
+impl Empty {
+    fn attach(object: &Path, wanted: &BTreeSet<String>) -> Self {
+        let mut open = ObjectBuilder::default().open_file(object).unwrap();
+        for mut program in open.progs_mut() {
+            let hook = program.section().to_str().unwrap().to_owned();
+            program.set_autoload(wanted.contains(&hook));
+        }
+        let object = open.load().unwrap();
+        let cgroup = File::open("/sys/fs/cgroup").unwrap();
+        let links: Vec<Link> = object
+            .progs_mut()
+            .filter(|program| wanted.contains(program.section().to_str().unwrap()))
+            .map(|program| {
+                let in_cgroup = program.section().to_str().unwrap().starts_with("cgroup/");
+                let link = if in_cgroup {
+                    program.attach_cgroup(std::os::fd::AsRawFd::as_raw_fd(&cgroup))
+                } else {
+                    program.attach()
+                };
+                link.unwrap_or_else(|why| panic!("{}: {why:#}", program.section().to_str().unwrap()))
+            })
+            .collect();
+        assert_eq!(links.len(), wanted.len(), "empty programs for {wanted:?}");
+        Self { _links: links, _object: object }
+    }
+}
+
+fn measure(empty: &Path, out: &Path) -> ExitCode {
+    let fixture = Fixture::new();
+    let plain = fixture.write("plain", "x");
+    let secret = fixture.secret(1);
+    let call = |name, count: u32, args: &[&str]| {
+        let mut args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        args.insert(1, count.to_string());
+        Call { name, args, count }
+    };
+    let calls = [
+        call("getpid", 4000, &["getpid"]),
+        call("unwatched open+close", 1000, &["open", plain.to_str().unwrap()]),
+        // Fewer than the alert ring holds while nobody reads it.
+        call("watched open+close", 40, &["open", secret.to_str().unwrap()]),
+    ];
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut table = String::new();
+    let mut failed = false;
+    println!("{:<11} {:<22} {:>8} {:>8} {:>8} {:>7}", "tier", "call", "bare", "empty", "ours", "ratio");
+    for tier in Tier::ALL {
+        let Some(used) = used(*tier) else {
+            println!("{:<11} not here", tier.name());
+            continue;
+        };
+        let bare = each(&fixture, &calls);
+        let attached = Empty::attach(empty, &used);
+        let with_empty = each(&fixture, &calls);
+        drop(attached);
+        let daemon = Daemon::start_scanned(&fixture, &["--force-tier", tier.name()]);
+        let pid = Pid::from_raw(i32::try_from(daemon.pid()).unwrap());
+        // File systems turn from names to identities a moment after their scan.
+        std::thread::sleep(Duration::from_secs(5));
+        // Only what the kernel does is counted: the reader sleeps until the batches are done.
+        kill(pid, Signal::SIGSTOP).unwrap();
+        let ours = each(&fixture, &calls);
+        kill(pid, Signal::SIGCONT).unwrap();
+        daemon.stop();
+        for (index, call) in calls.iter().enumerate() {
+            let (bare, empty, ours) = (bare[index], with_empty[index], ours[index]);
+            let (limit_adds, ours_adds) = (empty - bare, ours - bare);
+            let ratio = ours_adds / limit_adds;
+            let over = match limit(call.name, *tier) {
+                Limit::Times(times) => (ratio > times).then(|| format!("more than {times} times")),
+                Limit::More(more) => (ours_adds.abs() > more).then(|| format!("more than {more} off")),
+                Limit::None => None,
+            };
+            failed |= over.is_some();
+            let shown = if limit_adds.abs() < 3.0 { "-".to_owned() } else { format!("{ratio:.2}") };
+            println!(
+                "{:<11} {:<22} {bare:>8.0} {empty:>8.0} {ours:>8.0} {shown:>7} {}",
+                tier.name(),
+                call.name,
+                over.map(|why| format!("OVER: {why}")).unwrap_or_default()
+            );
+            writeln!(
+                table,
+                "{}\t{}\t{}\t{bare:.0}\t{empty:.0}\t{ours:.0}",
+                release.trim(),
+                tier.name(),
+                call.name
+            )
+            .unwrap();
+        }
+    }
+    fs::write(out, table).unwrap();
+    ExitCode::from(u8::from(failed))
+}
+
+/// The hooks all sensors use at this tier; `None` where a sensor does not reach it.
+fn used(tier: Tier) -> Option<BTreeSet<String>> {
+    let output = bee_trace().args(["check", "--json", "--force-tier", tier.name()]).output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sensors = report["sensors"].as_array().unwrap();
+    let reached = sensors.iter().all(|sensor| sensor["tier"] == tier.name());
+    let hooks = sensors.iter().flat_map(|sensor| sensor["mechanism"].as_str().unwrap().split(", "));
+    reached.then(|| hooks.map(str::to_owned).collect())
+}
+
+/// Instructions of each call: the clock shows one nanosecond for each.
+fn each(fixture: &Fixture, calls: &[Call]) -> Vec<f64> {
+    let once = |call: &Call| {
+        let ran = fixture.trigger("load", Abi::Native).args(&call.args).run();
+        #[allow(clippy::cast_precision_loss)] // nanoseconds of seconds
+        let all = ran.acts[0].0 as f64;
+        all / f64::from(call.count)
+    };
+    calls
+        .iter()
+        .map(|call| {
+            once(call); // caches of the kernel's: dentries, slabs
+            let mut batches: Vec<f64> = (0..BATCHES).map(|_| once(call)).collect();
+            batches.sort_by(f64::total_cmp);
+            batches[BATCHES / 2]
+        })
+        .collect()
+}
