@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bee_trace::config::{
     ALWAYS_WRITTEN, Config, Document, Kind, Loaded, MAX_DOCUMENT, MAX_ENTRIES, OPTIONS, Origin, Preset,
-    Source, load, read, restart_needed, show,
+    Shape, Source, load, read, restart_needed, show,
 };
 use bee_trace::error::ExitStatus;
 use bee_trace::event::Action;
@@ -46,7 +46,7 @@ fn each_mistake_is_placed_and_answered() {
         ("inodes = 500", "c.toml:1:1: inodes: must stand in a section; write `[limits]` above it"),
         (
             "inherits = \"x\"",
-            "c.toml:1:1: inherits: unknown; the sections are sensors, process, file, limits, output, host, exclude",
+            "c.toml:1:1: inherits: unknown; the sections are sensors, process, file, network, limits, output, host, exclude",
         ),
         ("limits = 5", "c.toml:1:1: limits: is a whole number; write `[limits]` and its keys below it"),
         (
@@ -292,6 +292,10 @@ fn another(kind: Kind, default: Preset) -> &'static str {
         (Kind::Text(_), Preset::Text("json")) => "\"pretty\"",
         (Kind::Text(_), Preset::Text("bee-trace")) => "\"somebody\"",
         (Kind::Text(_), _) => "\"/elsewhere\"",
+        (Kind::List(Shape::Port), _) => "[\"22\"]",
+        (Kind::List(Shape::Address), _) => "[\"192.0.2.1\"]",
+        (Kind::List(Shape::Socket), _) => "[\"raw\"]",
+        (Kind::List(Shape::NetworkAction), _) => "[\"send\"]",
         (Kind::List(shape), _) if shape.check("open").is_ok() && shape.check("/x").is_err() => "[\"open\"]",
         (Kind::List(shape), _) if shape.check("/x").is_ok() => "[\"/x\"]",
         _ => "[\"X\"]",

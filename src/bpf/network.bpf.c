@@ -11,6 +11,8 @@
  */
 #include "network_core.bpf.h"
 #include "network_kinds.bpf.h"
+
+#define BEE_SERVED_FLAGS 0
 #include "network_calls.bpf.h"
 
 static __always_inline bool bee_net_by_descriptor(__u32 descriptor, struct bee_socket_facts *facts)

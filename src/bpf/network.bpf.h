@@ -75,6 +75,19 @@ static __always_inline void bee_normalise(struct bee_socket_facts *facts)
 	bee_unmap(facts->destination);
 }
 
+/* As who is asked: the peer is the source. */
+static __always_inline void bee_turn(struct bee_socket_facts *facts)
+{
+	__u8 address[BEE_ADDRESS];
+	__u16 port = facts->source_port;
+
+	__builtin_memcpy(address, facts->source, sizeof(address));
+	__builtin_memcpy(facts->source, facts->destination, sizeof(address));
+	__builtin_memcpy(facts->destination, address, sizeof(address));
+	facts->source_port = facts->destination_port;
+	facts->destination_port = port;
+}
+
 static __always_inline bool bee_internet(const struct bee_socket_facts *facts)
 {
 	return facts->family == AF_INET || facts->family == AF_INET6;
@@ -268,7 +281,7 @@ __noinline int bee_net_tell(__u64 flags, __s32 result)
 		bee_count(act->kind, BEE_CAUSE_SELF);
 	else if (!bee_net_wanted(set, act->kind, &act->facts, tgid))
 		bee_count(act->kind, BEE_CAUSE_FILTERED);
-	else
+	else if (act->kind != BEE_KIND_SEND || result < 0 || !bee_net_fold(set, &act->facts))
 		bee_net_submit(set, act, flags, result);
 	bpf_map_delete_elem(&net_acts, &key);
 	return 0;

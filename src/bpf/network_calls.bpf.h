@@ -6,6 +6,7 @@
  *   bee_net_served(call, kind, facts)          who waits for connections, or got one
  *   bee_net_connected(call, facts)             a datagram no cgroup program has seen
  *   bee_net_on_bind(call)
+ *   BEE_SERVED_FLAGS   how far what bee_net_served says can be trusted
  */
 #pragma once
 
@@ -103,6 +104,11 @@ static __always_inline __u64 bee_net_arg(const struct bee_net_call *call, __u8 n
 	return call->compat ? (__u32)value : value;
 }
 
+static __always_inline __u64 bee_net_flags(const struct bee_net_call *call)
+{
+	return call->compat ? BEE_FLAG_COMPAT : 0;
+}
+
 static __always_inline bool bee_net_refused(__s32 result)
 {
 	return result == -EACCES || result == -EPERM;
@@ -197,7 +203,7 @@ static __noinline int bee_net_on_connect(const struct bee_net_call *call)
 
 	if (act) {
 		bee_net_add_source(act, bee_net_arg(call, 0));
-		return bee_net_tell(0, result);
+		return bee_net_tell(bee_net_flags(call), result);
 	}
 	act = bee_net_begin(BEE_KIND_CONNECT, call->hook);
 	if (!act)
@@ -210,7 +216,7 @@ static __noinline int bee_net_on_connect(const struct bee_net_call *call)
 	if (bee_net_hooked(&act->facts, BEE_HOOKED_CONNECT4 | BEE_HOOKED_CONNECT6) &&
 	    !bee_net_refused(result))
 		return bee_net_forget(BEE_KIND_CONNECT);
-	return bee_net_tell(0, result);
+	return bee_net_tell(bee_net_flags(call), result);
 }
 
 static __noinline int bee_net_on_socket(const struct bee_net_call *call)
@@ -232,7 +238,7 @@ static __noinline int bee_net_on_socket(const struct bee_net_call *call)
 	if (!act)
 		return 0;
 	act->facts = facts;
-	return bee_net_tell(0, call->result);
+	return bee_net_tell(bee_net_flags(call), call->result);
 }
 
 /* What accept and listen have in common: facts about this machine's side. */
@@ -251,7 +257,8 @@ static __noinline int bee_net_on_server(const struct bee_net_call *call, __u32 k
 	if (!act)
 		return 0;
 	act->facts = facts;
-	return bee_net_tell(0, result);
+	act->flags = BEE_SERVED_FLAGS;
+	return bee_net_tell(bee_net_flags(call), result);
 }
 
 /* send, sendto, sendmsg, sendmmsg. Most of them are of streams: nothing is counted for those. */
@@ -264,19 +271,22 @@ static __noinline int bee_net_on_send(const struct bee_net_call *call)
 
 	if (act) {
 		bee_net_add_source(act, bee_net_arg(call, 0));
-		return bee_net_tell(act->kind == BEE_KIND_CONNECT ? BEE_FLAG_FAST_OPEN : 0, result);
+		if (act->kind == BEE_KIND_CONNECT)
+			act->flags |= BEE_FLAG_FAST_OPEN;
+		return bee_net_tell(bee_net_flags(call), result);
 	}
 	if (!set || (result < 0 && !bee_net_refused(result)) ||
 	    !bee_net_connected(call, &facts))
 		return 0;
 	facts.count = call->index == NET_SENDMMSG && call->result > 0 ? call->result : 1;
+	/* Before there is an act: this is how most of them end. */
 	if (result >= 0 && bee_net_fold(set, &facts))
 		return 0;
 	act = bee_net_begin(BEE_KIND_SEND, call->hook);
 	if (!act)
 		return 0;
 	act->facts = facts;
-	return bee_net_tell(0, result);
+	return bee_net_tell(bee_net_flags(call), result);
 }
 
 static __always_inline int bee_net_ended(struct bee_net_call *call)
@@ -305,7 +315,9 @@ static __always_inline int bee_net_ended(struct bee_net_call *call)
 		return bee_net_on_send(call);
 	case NET_IO_URING:
 		/* Who entered io_uring has begun what is still noted. */
-		return bee_net_tell(BEE_FLAG_IO_URING | BEE_FLAG_RESULT_UNKNOWN, 0);
+		return bee_net_tell(bee_net_flags(call) | BEE_FLAG_IO_URING |
+					    BEE_FLAG_RESULT_UNKNOWN,
+				    0);
 	case NET_BIND:
 		return bee_net_on_bind(call);
 	}

@@ -71,16 +71,3 @@ static __noinline int bee_sock_facts(struct sock *sock, struct bee_socket_facts 
 	facts->known |= BEE_KNOWN_SOURCE | BEE_KNOWN_DESTINATION;
 	return 0;
 }
-
-/* As who is asked: the peer is the source. */
-static __always_inline void bee_turn(struct bee_socket_facts *facts)
-{
-	__u8 address[BEE_ADDRESS];
-	__u16 port = facts->source_port;
-
-	__builtin_memcpy(address, facts->source, sizeof(address));
-	__builtin_memcpy(facts->source, facts->destination, sizeof(address));
-	__builtin_memcpy(facts->destination, address, sizeof(address));
-	facts->source_port = facts->destination_port;
-	facts->destination_port = port;
-}

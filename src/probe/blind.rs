@@ -117,7 +117,55 @@ pub const BLIND: &[(&str, Tier, &str)] = &[
     ),
     ("file", Tier::Portable, RECEIVED),
     ("file", Tier::Portable, NO_DENIAL),
+    (
+        "network",
+        Tier::Tracepoint,
+        "datagrams that are sent by write, writev or splice through a connected socket are not reported; its connection is",
+    ),
+    ("network", Tier::Tracepoint, IO_URING),
+    (
+        "network",
+        Tier::Tracepoint,
+        "local sockets, and Internet sockets of a protocol beside TCP and UDP, are told by the address the caller gave (args_racy): another thread may have changed it",
+    ),
+    ("network", Tier::Tracepoint, ENDS_LATER),
+    ("network", Tier::Tracepoint, NO_CGROUP),
+    ("network", Tier::Tracepoint, NO_DENIAL),
+    ("network", Tier::Portable, "datagrams on a connected socket are not reported; its connection is"),
+    (
+        "network",
+        Tier::Portable,
+        "a connection is accepted unseen unless the program asks who it is, and a listener unless its socket was bound while the daemon ran; addresses are those of the arguments (args_racy), the protocol is not known",
+    ),
+    ("network", Tier::Portable, "the own address of a socket that connects or sends is not known"),
+    (
+        "network",
+        Tier::Portable,
+        "connections of Internet sockets of a protocol beside TCP and UDP are not reported; that such a socket is made is",
+    ),
+    ("network", Tier::Portable, IO_URING),
+    (
+        "network",
+        Tier::Portable,
+        "a program that calls itself as the kernel calls its threads of io_uring is told as one of them",
+    ),
+    (
+        "network",
+        Tier::Portable,
+        "of several datagrams that a 32-bit program sends with one call all but the last are told as those of a 64-bit one",
+    ),
+    ("network", Tier::Portable, ENDS_LATER),
+    (
+        "network",
+        Tier::Portable,
+        "where cgroup v2 is not mounted no datagram is reported, and destinations are what the callers gave",
+    ),
+    ("network", Tier::Portable, NO_DENIAL),
 ];
+
+const IO_URING: &str = "how a connection or a datagram through io_uring ends is not known; listeners, accepted connections and sockets made through it, and its connections to local sockets, are not reported";
+const ENDS_LATER: &str = "how a connection ends that is not waited for is not told (in_progress)";
+const NO_CGROUP: &str = "where cgroup v2 is not mounted nothing made through io_uring is reported, and destinations are what the callers gave";
 
 const NO_DENIAL: &str = "nothing can be denied";
 const REFUSED_EXEC: &str = "an exec that is refused is not reported";

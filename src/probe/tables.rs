@@ -356,6 +356,19 @@ const FILE_PORTABLE: Mechanism = Mechanism {
     load: |btf, prepare, loaded| load::<skel::file_portable::FilePortableSkelBuilder>(btf, prepare, loaded),
 };
 
+/// A program of the root cgroup: without it destinations are what callers gave.
+macro_rules! cgroup {
+    ($what:literal, $hook:literal, $id:literal, $tier:expr, $proof:expr) => {
+        Point {
+            name: $what,
+            required: false,
+            proof: $proof,
+            graded: true,
+            variants: &[variant(concat!("cgroup__", $hook), concat!("cgroup/", $hook), $id, $tier)],
+        }
+    };
+}
+
 const NETWORK: Mechanism = Mechanism {
     object: "network",
     slots: 1,
@@ -368,40 +381,38 @@ const NETWORK: Mechanism = Mechanism {
                 variant("raw_tp__sys_exit", "raw_tp/sys_exit", 129, Tier::Tracepoint),
             ],
         ),
-        cgroup(
-            "attempts to connect, IPv4",
-            Proof::Network,
-            &[variant("cgroup__connect4", "cgroup/connect4", 130, Tier::Tracepoint)],
-        ),
-        cgroup(
-            "attempts to connect, IPv6",
-            Proof::None,
-            &[variant("cgroup__connect6", "cgroup/connect6", 131, Tier::Tracepoint)],
-        ),
-        cgroup(
-            "datagrams, IPv4",
-            Proof::Network,
-            &[variant("cgroup__sendmsg4", "cgroup/sendmsg4", 132, Tier::Tracepoint)],
-        ),
-        cgroup(
-            "datagrams, IPv6",
-            Proof::None,
-            &[variant("cgroup__sendmsg6", "cgroup/sendmsg6", 133, Tier::Tracepoint)],
-        ),
+        cgroup!("connections, IPv4", "connect4", 130, Tier::Tracepoint, Proof::Network),
+        cgroup!("connections, IPv6", "connect6", 131, Tier::Tracepoint, Proof::None),
+        cgroup!("datagrams, IPv4", "sendmsg4", 132, Tier::Tracepoint, Proof::Network),
+        cgroup!("datagrams, IPv6", "sendmsg6", 133, Tier::Tracepoint, Proof::None),
     ],
     load: |btf, prepare, loaded| load::<skel::network::NetworkSkelBuilder>(btf, prepare, loaded),
 };
 
-/// A program of the root cgroup: without it destinations are what callers gave.
-const fn cgroup(name: &'static str, proof: Proof, variants: &'static [Variant]) -> Point {
-    Point { name, required: false, proof, graded: true, variants }
-}
+const NETWORK_PORTABLE: Mechanism = Mechanism {
+    object: "network_portable",
+    slots: 1,
+    points: &[
+        required(
+            "calls of sockets",
+            Proof::Network,
+            &[variant("raw_tp__sys_exit", "raw_tp/sys_exit", 136, Tier::Portable)],
+        ),
+        cgroup!("connections, IPv4", "connect4", 137, Tier::Portable, Proof::Network),
+        cgroup!("connections, IPv6", "connect6", 138, Tier::Portable, Proof::None),
+        cgroup!("datagrams, IPv4", "sendmsg4", 139, Tier::Portable, Proof::Network),
+        cgroup!("datagrams, IPv6", "sendmsg6", 140, Tier::Portable, Proof::None),
+    ],
+    load: |btf, prepare, loaded| {
+        load::<skel::network_portable::NetworkPortableSkelBuilder>(btf, prepare, loaded)
+    },
+};
 
 /// Every sensor there is.
 pub const FAMILIES: &[Family] = &[
     Family { name: "process", mechanisms: &[PROCESS, PROCESS_PORTABLE] },
     Family { name: "file", mechanisms: &[FILE_FULL, FILE_KPROBE, FILE, FILE_PORTABLE] },
-    Family { name: "network", mechanisms: &[NETWORK] },
+    Family { name: "network", mechanisms: &[NETWORK, NETWORK_PORTABLE] },
 ];
 
 /// Opens, prepares and loads one skeleton; generic because each skeleton has

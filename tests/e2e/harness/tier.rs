@@ -53,6 +53,8 @@ pub const EXCLUDE: Blind = Blind { sensor: "process", words: "[[exclude]] by exe
 /// Datagrams through a socket that is connected.
 pub const CONNECTED_SEND: Blind =
     Blind { sensor: "network", words: "datagrams on a connected socket are not reported" };
+/// Whether several datagrams of one call are a 32-bit program's.
+pub const WIDTH: Blind = Blind { sensor: "network", words: "are told as those of a 64-bit one" };
 /// Whether a datagram could be sent.
 pub const SEND_RESULT: Blind =
     Blind { sensor: "network", words: "whether a datagram could be sent is not known" };
