@@ -287,6 +287,62 @@ __noinline int bee_net_tell(__u64 flags, __s32 result)
 	return 0;
 }
 
+static __always_inline long bee_read(void *to, __u32 length, __u64 from, bool kernel)
+{
+	if (kernel)
+		return bpf_probe_read_kernel(to, length, (void *)from);
+	return bpf_probe_read_user(to, length, (void *)from);
+}
+
+/*
+ * Reads the address at `address` as the destination: the kernel's own copy, or that in the
+ * caller's memory, which another thread may have changed since. Nonzero: there is none.
+ */
+static __always_inline int bee_net_address(struct bee_net_act *act, __u64 address, __u32 length,
+					   bool kernel)
+{
+	struct bee_socket_facts *facts = &act->facts;
+	struct {
+		__u16 family;
+		__u16 port;
+		__u32 four; /* or flow */
+		__u8 six[BEE_ADDRESS];
+	} internet = {};
+
+	if (length < sizeof(__u16) || length > 128 ||
+	    bee_read(&internet.family, sizeof(__u16), address, kernel))
+		return 1;
+	facts->family = internet.family;
+	if (!kernel)
+		act->flags |= BEE_FLAG_ARGS_RACY;
+	if (facts->family == AF_INET && length >= 16) {
+		if (bee_read(&internet, 8, address, kernel))
+			return 1;
+		*(__u32 *)facts->destination = internet.four;
+	} else if (facts->family == AF_INET6 && length >= 24) {
+		if (bee_read(&internet, sizeof(internet), address, kernel))
+			return 1;
+		__builtin_memcpy(facts->destination, internet.six, sizeof(internet.six));
+	} else if (facts->family == AF_UNIX) {
+		length -= sizeof(__u16);
+		if (length > 108)
+			length = 108;
+		/* Never 0: an address without a name leads nowhere. */
+		if (!length || bee_read(act->path, length, address + 2, kernel))
+			return 1;
+		facts->path_length = length;
+		facts->known |= BEE_KNOWN_DESTINATION;
+		return 0;
+	} else {
+		return facts->family == AF_UNSPEC || facts->family == AF_INET ||
+		       facts->family == AF_INET6;
+	}
+	facts->destination_port = bpf_ntohs(internet.port);
+	facts->known |= BEE_KNOWN_DESTINATION;
+	bee_normalise(facts);
+	return 0;
+}
+
 /* struct bpf_sock_addr of linux/bpf.h, as far as it is read: its layout is ABI. */
 struct bee_sock_addr {
 	__u32 user_family;

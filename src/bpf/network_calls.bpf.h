@@ -79,9 +79,6 @@ struct bee_net_call {
 	__u8 compat;
 };
 
-/* Bytes of an address a call is given: AF_UNIX has the longest. */
-#define BEE_SOCKADDR 112
-
 static __always_inline bool bee_net_by_descriptor(__u32 descriptor,
 						  struct bee_socket_facts *facts);
 static __always_inline bool bee_net_served(const struct bee_net_call *call, __u32 kind,
@@ -104,6 +101,12 @@ static __always_inline __u64 bee_net_arg(const struct bee_net_call *call, __u8 n
 	return call->compat ? (__u32)value : value;
 }
 
+/* An address in the caller's memory. */
+static __noinline int bee_net_given(struct bee_net_act *act, __u64 address, __u32 length)
+{
+	return bee_net_address(act, address, length, false);
+}
+
 static __always_inline __u64 bee_net_flags(const struct bee_net_call *call)
 {
 	return call->compat ? BEE_FLAG_COMPAT : 0;
@@ -112,53 +115,6 @@ static __always_inline __u64 bee_net_flags(const struct bee_net_call *call)
 static __always_inline bool bee_net_refused(__s32 result)
 {
 	return result == -EACCES || result == -EPERM;
-}
-
-/*
- * Reads the address at `address` from the caller's memory: the destination. Another
- * thread may have changed it since the kernel read it. Nonzero: there is none.
- */
-static __noinline int bee_net_given(struct bee_net_act *act, __u64 address, __u32 length)
-{
-	struct bee_socket_facts *facts = &act->facts;
-	struct {
-		__u16 family;
-		__u16 port;
-		__u32 four; /* or flow */
-		__u8 six[BEE_ADDRESS];
-	} internet = {};
-
-	if (length < sizeof(__u16) || length > 128 ||
-	    bpf_probe_read_user(&internet.family, sizeof(__u16), (void *)address))
-		return 1;
-	facts->family = internet.family;
-	act->flags |= BEE_FLAG_ARGS_RACY;
-	if (facts->family == AF_INET && length >= 16) {
-		if (bpf_probe_read_user(&internet, 8, (void *)address))
-			return 1;
-		*(__u32 *)facts->destination = internet.four;
-	} else if (facts->family == AF_INET6 && length >= 24) {
-		if (bpf_probe_read_user(&internet, sizeof(internet), (void *)address))
-			return 1;
-		__builtin_memcpy(facts->destination, internet.six, sizeof(internet.six));
-	} else if (facts->family == AF_UNIX) {
-		length -= sizeof(__u16);
-		if (length > 108)
-			length = 108;
-		/* Never 0: an address without a name leads nowhere. */
-		if (!length || bpf_probe_read_user(act->path, length, (void *)address + 2))
-			return 1;
-		facts->path_length = length;
-		facts->known |= BEE_KNOWN_DESTINATION;
-		return 0;
-	} else {
-		return facts->family == AF_UNSPEC || facts->family == AF_INET ||
-		       facts->family == AF_INET6;
-	}
-	facts->destination_port = bpf_ntohs(internet.port);
-	facts->known |= BEE_KNOWN_DESTINATION;
-	bee_normalise(facts);
-	return 0;
 }
 
 /* What the socket says of itself beside where it was to lead. */

@@ -117,6 +117,22 @@ pub const BLIND: &[(&str, Tier, &str)] = &[
     ),
     ("file", Tier::Portable, RECEIVED),
     ("file", Tier::Portable, NO_DENIAL),
+    ("network", Tier::Full, FAST_OPEN),
+    ("network", Tier::Full, URING_INLINE),
+    ("network", Tier::Full, OTHER_ENDS),
+    ("network", Tier::Full, ENDS_LATER),
+    ("network", Tier::Full, NO_DENIAL),
+    ("network", Tier::Kprobe, "whether a datagram could be sent is not known (result_unknown)"),
+    ("network", Tier::Kprobe, FAST_OPEN),
+    ("network", Tier::Kprobe, URING_INLINE),
+    ("network", Tier::Kprobe, OTHER_ENDS),
+    (
+        "network",
+        Tier::Kprobe,
+        "the end of a connection is not seen while more than the kernel keeps return probes for (10, or twice the processors) are waited for; it is then told without its end when the same thread acts again",
+    ),
+    ("network", Tier::Kprobe, ENDS_LATER),
+    ("network", Tier::Kprobe, NO_DENIAL),
     (
         "network",
         Tier::Tracepoint,
@@ -163,6 +179,11 @@ pub const BLIND: &[(&str, Tier, &str)] = &[
     ("network", Tier::Portable, NO_DENIAL),
 ];
 
+const FAST_OPEN: &str =
+    "how a connection ends that begins with data in its first packet is not known (result_unknown)";
+const URING_INLINE: &str =
+    "what is made through io_uring is told as any other, unless a thread of io_uring makes it (io_uring)";
+const OTHER_ENDS: &str = "how a connection ends of a protocol beside TCP and UDP is not known (result_unknown); a listener or accept that a security module refuses is not reported";
 const IO_URING: &str = "how a connection or a datagram through io_uring ends is not known; listeners, accepted connections and sockets made through it, and its connections to local sockets, are not reported";
 const ENDS_LATER: &str = "how a connection ends that is not waited for is not told (in_progress)";
 const NO_CGROUP: &str = "where cgroup v2 is not mounted nothing made through io_uring is reported, and destinations are what the callers gave";

@@ -44,6 +44,7 @@ fn opened(mechanism: &Mechanism) -> Opened {
         "file_portable" => open::<skel::file_portable::FilePortableSkelBuilder>(),
         "file_security" => open::<skel::file_security::FileSecuritySkelBuilder>(),
         "network" => open::<skel::network::NetworkSkelBuilder>(),
+        "network_security" => open::<skel::network_security::NetworkSecuritySkelBuilder>(),
         "network_portable" => open::<skel::network_portable::NetworkPortableSkelBuilder>(),
         other => panic!("no object for {other}"),
     }

@@ -217,6 +217,7 @@ fn no_single_changed_byte_panics_and_what_is_read_lies_inside() {
                     Body::Exec(exec) => vec![exec.image.0, exec.script, exec.args, exec.env],
                     Body::File(file) => vec![file.name, file.walk.0, file.name_2, file.walk_2.0],
                     Body::Cgroup { path, .. } => vec![path],
+                    Body::Socket(socket) => vec![socket.path],
                     Body::Fork { .. } | Body::Exit(_) => vec![],
                 };
                 for string in strings {

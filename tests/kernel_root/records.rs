@@ -182,6 +182,7 @@ fn sort(record: &Record<'_>) -> String {
         }
         Body::Exit(status) => format!("{status}"),
         Body::Cgroup { removed, .. } => format!("{removed}"),
+        Body::Socket(socket) => format!("{:?}", socket.fixed.facts),
         Body::Fork { .. } => String::new(),
     };
     format!("{}-{:x}-{}-{shape}", head.kind, head.flags, head.result)
