@@ -129,7 +129,7 @@ fn each_mistake_is_placed_and_answered() {
         ),
         (
             "[[exclude]]\nunit = \"cron.service\"\npaths = []",
-            "c.toml:3:9: exclude.paths: is empty; name the files, or leave the key out to exclude all of them",
+            "c.toml:3:9: exclude.paths: is empty; name some, or leave the key out to exclude all of them",
         ),
         (
             "[[exclude]]\nunit = \"cron.service\"\npaths = [\"*\"]",

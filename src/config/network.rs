@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::event::FAMILIES;
-use crate::wire::{NET_PROTOCOL, NET_RAW};
 
 /// A port, or all from one to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +79,10 @@ impl AddressRange {
 pub struct SocketKinds {
     /// Address families, by their bits.
     pub families: u64,
-    /// `NET_RAW`, `NET_PROTOCOL`.
-    pub inet: u32,
+    /// Raw sockets of the Internet.
+    pub raw: bool,
+    /// Sockets of the Internet of a protocol beside TCP and UDP.
+    pub protocol: bool,
 }
 
 /// Families everybody uses: of those no making of a socket is told.
@@ -97,8 +98,8 @@ impl SocketKinds {
     /// Adds the kind of this word; false: there is none.
     pub fn add(&mut self, word: &str) -> bool {
         match word {
-            "raw" => self.inet |= NET_RAW,
-            "protocol" => self.inet |= NET_PROTOCOL,
+            "raw" => self.raw = true,
+            "protocol" => self.protocol = true,
             "other" => {
                 let named = FAMILIES.iter().fold(0, |bits, row| bits | 1u64 << row.0);
                 self.families |= !named & !1;
@@ -116,7 +117,9 @@ impl SocketKinds {
         let held = |word: &&str| {
             let mut one = Self::default();
             one.add(word);
-            self.families & one.families == one.families && self.inet & one.inet == one.inet
+            self.families & one.families == one.families
+                && (self.raw || !one.raw)
+                && (self.protocol || !one.protocol)
         };
         Self::words().filter(held).map(str::to_owned).collect()
     }
@@ -167,7 +170,7 @@ mod tests {
         assert_eq!(!all.families, 1 | 1 << 1 | 1 << 2 | 1 << 10 | 1 << 16);
         let mut some = SocketKinds::default();
         assert!(some.add("packet") && some.add("raw") && !some.add("ipv4") && !some.add("tcp"));
-        assert_eq!((some.families, some.inet), (1 << 17, NET_RAW));
+        assert_eq!((some.families, some.raw, some.protocol), (1 << 17, true, false));
         assert_eq!(some.list(), ["raw", "packet"]);
     }
 }

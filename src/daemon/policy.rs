@@ -130,7 +130,9 @@ impl<'a> Policies<'a> {
         self.settings.set_network_window(network.window * 1000);
         self.settings.set_network_families(u32::try_from(low).unwrap_or(0));
         self.settings.set_network_families_2(u32::try_from(high).unwrap_or(0));
-        self.settings.set_network_inet(network.sockets.inet);
+        let raw = if network.sockets.raw { wire::NET_RAW } else { 0 };
+        let protocol = if network.sockets.protocol { wire::NET_PROTOCOL } else { 0 };
+        self.settings.set_network_inet(raw | protocol);
         self.settings.set_network_kinds(kinds);
     }
 

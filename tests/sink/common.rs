@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bee_trace::event::{
-    ACTIONS, Access, Action, Args, Body, Device, EntityId, Event, Exec, File, Flags, Loss, Outcome, Parent,
-    Process, Severity, User,
+    ACTIONS, Access, Action, Args, Body, Device, Endpoint, EntityId, Event, Exec, File, Flags, Loss, Network,
+    Outcome, Parent, Process, Severity, User,
 };
 use bee_trace::sink::{SinkCounters, json};
 use serde_json::Value;
@@ -75,6 +75,19 @@ pub fn shadow() -> File<'static> {
     }
 }
 
+pub fn connection() -> Network<'static> {
+    let end = |ip: [u8; 4], port| Some(Endpoint { ip: ip.into(), port });
+    Network {
+        source: end([192, 0, 2, 1], 40_000),
+        destination: end([198, 51, 100, 7], 443),
+        path: Some(Cow::Borrowed(b"/run/x")),
+        family: 2,
+        protocol: Some((1, 6)),
+        count: Some(17),
+        egress: Some(true),
+    }
+}
+
 /// One event of every action, each field filled somewhere.
 pub fn samples() -> Vec<Event<'static>> {
     let mut full = shadow();
@@ -102,6 +115,9 @@ pub fn samples() -> Vec<Event<'static>> {
                     since: 1,
                 }),
                 Action::Start | Action::Stop => Body::Note("watching".into()),
+                Action::Connect | Action::Send | Action::Accept | Action::Listen | Action::Socket => {
+                    Body::Network(connection())
+                }
                 _ => Body::File(full.clone()),
             };
             event(facts.action, body)
