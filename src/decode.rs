@@ -8,6 +8,9 @@ use plain::Plain;
 
 use crate::wire::{self, WIRE_VERSION, bee_cgroup, bee_exec, bee_file, bee_header, bee_process, bee_socket};
 
+/// Bytes a record has for the name of an AF_UNIX socket (`BEE_UNIX_PATH` of maps.bpf.h).
+const UNIX_PATH: u16 = 112;
+
 /// One record, borrowed from the ring.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
@@ -227,8 +230,12 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
         }
         wire::KIND_CONNECT..=wire::KIND_SOCKET => {
             let socket: &bee_socket = fixed(bytes)?;
-            // What follows a name only fills the record up.
-            let path = Tail::new::<bee_socket>(bytes)?.take(socket.facts.path_length)?;
+            // A name, filled up to the room it has; or nothing.
+            let mut tail = Tail::new::<bee_socket>(bytes)?;
+            let room = if socket.facts.path_length == 0 { 0 } else { UNIX_PATH };
+            let mut name = Tail(tail.take(room)?);
+            tail.end()?;
+            let path = name.take(socket.facts.path_length)?;
             Body::Socket(Socket { fixed: socket, path })
         }
         kind => return Err(Undecodable::Kind(kind)),
