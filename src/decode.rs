@@ -6,7 +6,9 @@ use std::fmt;
 
 use plain::Plain;
 
-use crate::wire::{self, WIRE_VERSION, bee_cgroup, bee_exec, bee_file, bee_header, bee_process, bee_socket};
+use crate::wire::{
+    self, WIRE_VERSION, bee_cgroup, bee_exec, bee_file, bee_header, bee_memory, bee_process, bee_socket,
+};
 
 /// Bytes a record has for the name of an AF_UNIX socket (`BEE_UNIX_PATH` of maps.bpf.h).
 const UNIX_PATH: u16 = 112;
@@ -34,6 +36,8 @@ pub enum Body<'a> {
     Exit(u32),
     /// An act on a file, or an identity.
     File(File<'a>),
+    /// An act on another process.
+    Memory(Memory<'a>),
     /// A cgroup was made or removed.
     Cgroup {
         /// Its cgroup v2 id.
@@ -86,6 +90,15 @@ pub struct File<'a> {
     pub name_2: &'a [u8],
     /// Its directory.
     pub walk_2: Walk<'a>,
+}
+
+/// See `struct bee_memory`.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory<'a> {
+    /// The fixed part.
+    pub fixed: &'a bee_memory,
+    /// The name as given; empty where the target is known without.
+    pub name: &'a [u8],
 }
 
 /// A walked path: names ended by NUL, last component first.
@@ -219,6 +232,13 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
             };
             tail.end()?;
             Body::File(body)
+        }
+        wire::KIND_PTRACE..=wire::KIND_PIDFD_GETFD => {
+            let memory: &bee_memory = fixed(bytes)?;
+            let mut tail = Tail::new::<bee_memory>(bytes)?;
+            let body = Memory { fixed: memory, name: tail.string(memory.name_length)? };
+            tail.end()?;
+            Body::Memory(body)
         }
         wire::KIND_CGROUP => {
             let group: &bee_cgroup = fixed(bytes)?;

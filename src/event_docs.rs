@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::error::{Error, Result};
 use crate::event::{ACTIONS, FLAGS, Severity};
+use crate::sink::journal::{REPEATED, REPEATED_FIRST, field_name, priority};
 
 /// One key of a JSON line.
 pub struct Field {
@@ -28,7 +29,22 @@ const fn field(
 }
 
 const ALWAYS: &str = "always";
-const PROCESS: &str = "events of the sensors";
+const PROCESS: &str = "events of all sensors";
+const MEMORY: &str = "events of the sensor `memory`, known";
+
+/// Fields of the journal that no line has.
+const JOURNAL_ONLY: &[(&str, &str, &str)] = &[
+    ("MESSAGE", "a sentence for people; see the view for people on how words are quoted", ALWAYS),
+    ("MESSAGE_ID", "the action, as 32 hex digits; see the actions above", ALWAYS),
+    ("PRIORITY", "the severity as syslog has it; see the severities below", ALWAYS),
+    ("SYSLOG_IDENTIFIER", "`bee-traced`", ALWAYS),
+    (
+        REPEATED,
+        "how often the act was done again; the other fields are those of the last time",
+        "repeats were folded",
+    ),
+    (REPEATED_FIRST, "when it was done first; that time has an entry of its own", "repeats were folded"),
+];
 
 /// Every key a JSON line can have.
 pub const FIELDS: &[Field] = &[
@@ -126,7 +142,7 @@ pub const FIELDS: &[Field] = &[
     field("bee.unit", "text", "systemd unit of the process", "it is in one"),
     field("bee.container_id", "text", "container of the process", "it is in one"),
     field("bee.login_uid", "id", "the user who logged in", "somebody did"),
-    field("bee.access", "word", "`read`, `write` or `read-write`", "a file was opened"),
+    field("bee.access", "word", "`read`, `write` or `read-write`", "a file was opened; of `proc-…`, known"),
     field("bee.old_path", "bytes", "the name that was taken away", "`rename`"),
     field(
         "bee.known_as",
@@ -134,6 +150,24 @@ pub const FIELDS: &[Field] = &[
         "the watched name under which the file was learned",
         "its present name is another",
     ),
+    field(
+        "bee.request",
+        "word",
+        "`PTRACE_ATTACH`, `PTRACE_SEIZE` or `PTRACE_TRACEME`; of `proc-…` the file of /proc/PID: `smaps`",
+        "`ptrace`, `proc-mem`, `proc-environ`, `proc-maps`",
+    ),
+    field(
+        "bee.target.process.pid",
+        "number",
+        "process id of the process that was reached for, in the initial pid namespace; of `PTRACE_TRACEME` the one that is to trace",
+        MEMORY,
+    ),
+    field("bee.target.process.entity_id", "text", "as `process.entity_id`", MEMORY),
+    field("bee.target.process.name", "bytes", "its comm at that moment", MEMORY),
+    field("bee.target.process.executable", "bytes", "true path of what it runs", MEMORY),
+    field("bee.target.process.start", "time", "when it began", MEMORY),
+    field("bee.target.process.user.id", "id", "its real user", MEMORY),
+    field("bee.target.process.user.name", "text", "that user's name", "/etc/passwd has one"),
     field("bee.device_node", "device", "the device the file stands for", "a device node"),
     field(
         "bee.script",
@@ -174,7 +208,7 @@ pub fn refresh(text: &str) -> Result<String> {
     const BEGIN: &str = "<!-- generated: ";
     const END: &str = "<!-- end -->";
     let mut out = String::new();
-    let mut missing = vec!["actions", "fields", "severities", "flags"];
+    let mut missing = vec!["actions", "fields", "journal", "severities", "flags"];
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         out.push_str(line);
@@ -185,6 +219,7 @@ pub fn refresh(text: &str) -> Result<String> {
         let part = match name {
             "actions" => actions(),
             "fields" => fields(),
+            "journal" => journal(),
             "severities" => severities(),
             "flags" => flags(),
             _ => return Err(Error::failure(format!("no generated part is called {name}"))),
@@ -205,7 +240,7 @@ pub fn refresh(text: &str) -> Result<String> {
 
 fn actions() -> String {
     let mut table =
-        "| `event.action` | sensor | kind | category | type | meaning |\n|---|---|---|---|---|---|\n"
+        "| `event.action` | sensor | kind | category | type | meaning | `MESSAGE_ID` |\n|---|---|---|---|---|---|---|\n"
             .to_owned();
     for facts in ACTIONS {
         row(
@@ -217,6 +252,7 @@ fn actions() -> String {
                 &facts.category.join(", "),
                 &facts.types.join(", "),
                 facts.meaning,
+                &format!("`{}`", facts.message_id()),
             ],
         );
     }
@@ -224,17 +260,33 @@ fn actions() -> String {
 }
 
 fn fields() -> String {
-    let mut table = "| key | type | meaning | there when |\n|---|---|---|---|\n".to_owned();
+    let mut table =
+        "| key | type | meaning | there when | field of the journal |\n|---|---|---|---|---|\n".to_owned();
     for field in FIELDS {
-        row(&mut table, &[&format!("`{}`", field.name), field.kind, field.meaning, field.present]);
+        let name = field_name(field.name).unwrap_or_else(|| "MESSAGE".to_owned());
+        let cells =
+            [&format!("`{}`", field.name), field.kind, field.meaning, field.present, &format!("`{name}`")];
+        row(&mut table, &cells);
     }
     table
 }
 
+fn journal() -> String {
+    let mut table = "| field | meaning | there when |\n|---|---|---|\n".to_owned();
+    for (name, meaning, present) in JOURNAL_ONLY {
+        row(&mut table, &[&format!("`{name}`"), meaning, present]);
+    }
+    table
+}
+
+const SEVERITIES: [Severity; 5] =
+    [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+
 fn severities() -> String {
-    let mut table = "| `event.severity` | word |\n|---|---|\n".to_owned();
-    for severity in [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical] {
-        row(&mut table, &[&(severity as u8).to_string(), severity.name()]);
+    let mut table = "| `event.severity` | word | `PRIORITY` |\n|---|---|---|\n".to_owned();
+    for severity in SEVERITIES {
+        let priority = char::from(priority(severity)).to_string();
+        row(&mut table, &[&(severity as u8).to_string(), severity.name(), &priority]);
     }
     table
 }
@@ -250,4 +302,72 @@ fn flags() -> String {
 fn row(table: &mut String, cells: &[&str]) {
     // Writing to a String cannot fail.
     let _ = writeln!(table, "| {} |", cells.join(" | ").replace('\n', " "));
+}
+
+/// Every kind of event and every field, for `bee-trace events`.
+pub fn text() -> String {
+    let mut out = "Actions\n".to_owned();
+    for facts in ACTIONS {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  {:<10}{:<12}{}", facts.name, facts.sensor, facts.meaning);
+    }
+    out.push_str("\nFields\n");
+    for field in FIELDS {
+        let (meaning, present) = (plain(field.meaning), plain(field.present));
+        let _ = writeln!(out, "  {:<28}{meaning}; {present}", field.name);
+    }
+    out.push_str("\nFlags (bee.flags)\n");
+    for (_, name, meaning) in FLAGS {
+        let _ = writeln!(out, "  {name:<18}{}", plain(meaning.trim()));
+    }
+    out.push_str("\nSeverities (event.severity)\n");
+    for severity in SEVERITIES {
+        let _ = writeln!(out, "  {:<10}{}", severity as u8, severity.name());
+    }
+    out
+}
+
+/// The same for programs.
+pub fn json() -> String {
+    let actions: Vec<_> = ACTIONS
+        .iter()
+        .map(|facts| {
+            serde_json::json!({
+                "action": facts.name,
+                "sensor": facts.sensor,
+                "kind": facts.kind,
+                "category": facts.category,
+                "type": facts.types,
+                "meaning": facts.meaning,
+            })
+        })
+        .collect();
+    let fields: Vec<_> = FIELDS
+        .iter()
+        .map(|field| {
+            serde_json::json!({
+                "name": field.name,
+                "type": field.kind,
+                "meaning": plain(field.meaning),
+                "present": plain(field.present),
+            })
+        })
+        .collect();
+    let flags: Vec<_> = FLAGS
+        .iter()
+        .map(|(_, name, meaning)| serde_json::json!({ "flag": name, "meaning": plain(meaning.trim()) }))
+        .collect();
+    let severities: Vec<_> = SEVERITIES
+        .iter()
+        .map(|severity| serde_json::json!({ "severity": *severity as u8, "name": severity.name() }))
+        .collect();
+    let all = serde_json::json!({
+        "actions": actions, "fields": fields, "flags": flags, "severities": severities,
+    });
+    format!("{all:#}\n")
+}
+
+/// Without the marks of Markdown.
+fn plain(text: &str) -> String {
+    text.replace('`', "")
 }

@@ -6,6 +6,7 @@
 
 mod canary;
 mod file;
+mod memory;
 mod network;
 mod process;
 
@@ -109,6 +110,8 @@ pub struct Pipeline {
     pub own: [u32; 2],
     /// The file the canary opens and executes.
     pub canary_path: Vec<u8>,
+    /// Where the host's procfs is mounted, beside /proc.
+    pub proc: Vec<u8>,
     /// Devices that are watched by number.
     pub devices: HashMap<u32, Rc<[u8]>>,
     /// Paths of the files whose identity the kernel side knows, by (s_dev, inode).
@@ -136,6 +139,7 @@ impl Pipeline {
             canary: Canary::default(),
             own,
             canary_path: Vec::new(),
+            proc: b"/proc".to_vec(),
             devices: HashMap::new(),
             learned: HashMap::new(),
             undecodable: None,
@@ -184,6 +188,10 @@ impl Pipeline {
                 Some(action) => self.file(header, action, &file, sequence),
             },
             Body::Socket(socket) => self.socket(header, &socket, sequence),
+            Body::Memory(memory) => match action(header.kind) {
+                None => Fate::Context,
+                Some(action) => self.memory(header, action, &memory, sequence),
+            },
             Body::Exec(exec) => self.exec(header, &exec, sequence),
             Body::Fork { sibling } => self.fork(header, sibling, sequence),
             Body::Exit(status) => self.exit(header, status, sequence),
@@ -251,6 +259,13 @@ const KINDS: &[(u16, Action)] = &[
     (wire::KIND_ACCEPT, Action::Accept),
     (wire::KIND_LISTEN, Action::Listen),
     (wire::KIND_SOCKET, Action::Socket),
+    (wire::KIND_PTRACE, Action::Ptrace),
+    (wire::KIND_VM_READ, Action::VmRead),
+    (wire::KIND_VM_WRITE, Action::VmWrite),
+    (wire::KIND_PROC_MEM, Action::ProcMem),
+    (wire::KIND_PROC_ENVIRON, Action::ProcEnviron),
+    (wire::KIND_PROC_MAPS, Action::ProcMaps),
+    (wire::KIND_PIDFD_GETFD, Action::PidfdGetfd),
 ];
 
 /// The action of a record's kind; `None`: it is no event.

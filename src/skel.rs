@@ -23,6 +23,15 @@ pub mod file_security {
 pub mod process_portable {
     include!(concat!(env!("OUT_DIR"), "/process_portable.skel.rs"));
 }
+pub mod memory {
+    include!(concat!(env!("OUT_DIR"), "/memory.skel.rs"));
+}
+pub mod memory_hooks {
+    include!(concat!(env!("OUT_DIR"), "/memory_hooks.skel.rs"));
+}
+pub mod memory_portable {
+    include!(concat!(env!("OUT_DIR"), "/memory_portable.skel.rs"));
+}
 pub mod file_portable {
     include!(concat!(env!("OUT_DIR"), "/file_portable.skel.rs"));
 }

@@ -68,6 +68,7 @@ fn attempt(
         let wanted = match family.name {
             "process" => config.sensors.process,
             "network" => config.sensors.network,
+            "memory" => config.sensors.memory,
             _ => config.sensors.file,
         };
         if !wanted {

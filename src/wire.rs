@@ -6,7 +6,7 @@
 
 pub use crate::skel::base::types::{
     bee_cgroup, bee_device_key, bee_exec, bee_file, bee_flow, bee_flow_key, bee_header, bee_inode_key,
-    bee_process, bee_rule_key, bee_settings, bee_socket, bee_socket_facts, bee_state,
+    bee_memory, bee_process, bee_rule_key, bee_settings, bee_socket, bee_socket_facts, bee_state,
 };
 
 /// `BEE_WIRE_VERSION` of wire.h; a test compares the two.
@@ -38,6 +38,13 @@ pub const KIND_SEND: u16 = 17;
 pub const KIND_ACCEPT: u16 = 18;
 pub const KIND_LISTEN: u16 = 19;
 pub const KIND_SOCKET: u16 = 20;
+pub const KIND_PTRACE: u16 = 24;
+pub const KIND_VM_READ: u16 = 25;
+pub const KIND_VM_WRITE: u16 = 26;
+pub const KIND_PROC_MEM: u16 = 27;
+pub const KIND_PROC_ENVIRON: u16 = 28;
+pub const KIND_PROC_MAPS: u16 = 29;
+pub const KIND_PIDFD_GETFD: u16 = 30;
 
 /// The scanner's note on a directory: its mount is complete (`BEE_WATCH_MOUNT`).
 pub const WATCH_MOUNT: u64 = 4;
@@ -97,6 +104,7 @@ plain! {
     bee_socket = 160,
     bee_flow_key = 24,
     bee_flow = 176,
+    bee_memory = 152,
     bee_rule_key = 16,
     bee_inode_key = 16,
     bee_device_key = 16,

@@ -256,3 +256,12 @@ struct {
 	__type(key, __u64); /* thread group and descriptor */
 	__type(value, struct bee_socket_facts);
 } net_bound SEC(".maps");
+
+/* Tier portable: the numbers that descriptors of processes were made of, by process and
+ * descriptor. LRU: of one that is forgotten the target is not known. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u64); /* thread group and descriptor */
+	__type(value, __u32);
+} pidfds SEC(".maps");

@@ -38,7 +38,14 @@ enum bee_kind {
 	BEE_KIND_ACCEPT = 18,
 	BEE_KIND_LISTEN = 19,
 	BEE_KIND_SOCKET = 20,
-	BEE_KIND_COUNT = 64,	/* room for later ones: the maps are stored across versions */
+	BEE_KIND_PTRACE = 24,
+	BEE_KIND_VM_READ = 25,
+	BEE_KIND_VM_WRITE = 26,
+	BEE_KIND_PROC_MEM = 27,
+	BEE_KIND_PROC_ENVIRON = 28,
+	BEE_KIND_PROC_MAPS = 29,
+	BEE_KIND_PIDFD_GETFD = 30,
+	BEE_KIND_COUNT = 64, /* room for later ones: the maps are stored across versions */
 };
 
 /* The hook that made a record; probe/ has name and tier for each. */
@@ -134,6 +141,29 @@ enum bee_hook {
 	BEE_HOOK_KPROBE_SOCK_CREATE = 156,
 	BEE_HOOK_FEXIT_SECURITY_SOCKET_SENDMSG = 157,
 	BEE_HOOK_KPROBE_SECURITY_SOCKET_SENDMSG = 158,
+	/* The memory sensor: from 192. */
+	BEE_HOOK_MEMORY_TP_BTF_SYS_EXIT = 192,
+	BEE_HOOK_MEMORY_RAW_TP_SYS_EXIT = 193,
+	BEE_HOOK_MEMORY_PORTABLE_SYS_EXIT = 194,
+	BEE_HOOK_MEMORY_FEXIT_DO_FILP_OPEN = 195,
+	BEE_HOOK_FEXIT_PTRACE_ATTACH = 196,
+	BEE_HOOK_FEXIT_SECURITY_PTRACE_TRACEME = 197,
+	BEE_HOOK_FEXIT_PROCESS_VM_RW = 198,
+	BEE_HOOK_FEXIT_MM_ACCESS = 199,
+	BEE_HOOK_FEXIT_PTRACE_MAY_ACCESS = 200,
+	BEE_HOOK_MEMORY_KRETPROBE_DO_FILP_OPEN = 201,
+	BEE_HOOK_KRETPROBE_PTRACE_ATTACH = 202,
+	BEE_HOOK_KRETPROBE_SECURITY_PTRACE_TRACEME = 203,
+	BEE_HOOK_KRETPROBE_PROCESS_VM_RW = 204,
+	BEE_HOOK_KRETPROBE_PTRACE_MAY_ACCESS = 205,
+	BEE_HOOK_KRETPROBE_MEM_OPEN = 206,
+	BEE_HOOK_KRETPROBE_ENVIRON_OPEN = 207,
+	BEE_HOOK_KRETPROBE_PID_MAPS_OPEN = 208,
+	BEE_HOOK_KRETPROBE_PID_SMAPS_OPEN = 209,
+	BEE_HOOK_KRETPROBE_SMAPS_ROLLUP_OPEN = 210,
+	BEE_HOOK_KRETPROBE_PID_NUMA_MAPS_OPEN = 211,
+	BEE_HOOK_MEMORY_FEXIT_DO_FILE_OPEN = 212,
+	BEE_HOOK_MEMORY_KRETPROBE_DO_FILE_OPEN = 213,
 };
 
 /* Where a record ended, or why it did not: the columns of `counters`. */
@@ -178,6 +208,8 @@ enum bee_cause {
 #define BEE_FLAG_IO_URING	 (1ull << 40)
 #define BEE_FLAG_IN_PROGRESS	 (1ull << 41)
 #define BEE_FLAG_FAST_OPEN	 (1ull << 42)
+#define BEE_FLAG_TARGET_EXITED	 (1ull << 48)
+#define BEE_FLAG_TARGET_AS_GIVEN (1ull << 49)
 
 /*
  * Who: the same in front of every record. With BEE_FLAG_PROCESS_PARTIAL the kernel's own
@@ -324,6 +356,36 @@ struct bee_flow {
 /* Bits of settings.network_inet: Internet sockets that are neither TCP nor UDP. */
 #define BEE_NET_RAW	 1u
 #define BEE_NET_PROTOCOL 2u
+
+/* The files of /proc/PID that show a process's memory: bee_memory.request of an open. */
+enum bee_proc_file {
+	BEE_PROC_NONE = 0,
+	BEE_PROC_MEM = 1,
+	BEE_PROC_ENVIRON = 2,
+	BEE_PROC_MAPS = 3,
+	BEE_PROC_SMAPS = 4,
+	BEE_PROC_SMAPS_ROLLUP = 5,
+	BEE_PROC_NUMA_MAPS = 6,
+};
+
+/*
+ * One process reached for the memory or the descriptors of another. Of an open that is
+ * known by its name alone the tail is that name, and the target the process the directory
+ * belongs to that a relative name begins in, where it is one of a process.
+ */
+struct bee_memory {
+	struct bee_header header;
+	__u64 target_start;  /* of the process, CLOCK_BOOTTIME, ns; 0: not known */
+	__u32 target_tgid;   /* 0: not known */
+	__u32 target_tid;    /* the thread that was named; 0: not known */
+	__u32 target_uid;    /* real; ~0: not known */
+	__u32 target_number; /* as the caller gave it; 0: it gave none */
+	__u32 request;	     /* ptrace: PTRACE_*; opens: enum bee_proc_file */
+	__u8 access;	     /* opens: bit 0 read, bit 1 write; 0: not known */
+	__u8 reserved;
+	__u16 name_length;
+	char target_comm[16];
+};
 
 /* What may be done with a watched inode before it is an event. */
 #define BEE_WATCH_ANY	 1u /* every open */

@@ -25,9 +25,11 @@
 #include <linux/path.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
+#include <linux/proc_fs.h>
 #include <linux/ptrace.h>
 #include <linux/socket.h>
 #include <linux/un.h>
+#include <linux/xarray.h>
 #include <net/inet_sock.h>
 #include <net/sock.h>
 
@@ -94,6 +96,7 @@ KEEP(open_flags);
 KEEP(path);
 KEEP(pid);
 KEEP(pid_namespace);
+KEEP(proc_fs_info);
 KEEP(pt_regs);
 KEEP(qstr);
 KEEP(signal_struct);
@@ -107,3 +110,4 @@ KEEP(task_struct);
 KEEP(thread_info);
 KEEP(upid);
 KEEP(vfsmount);
+KEEP(xa_node);

@@ -11,7 +11,7 @@ use nix::sys::statfs::{self, FsType};
 use nix::unistd::{SysconfVar, getegid, geteuid, getgid, getuid, sysconf};
 
 use super::{ARGUMENTS, ELSEWHERE, REFUSED, SCRATCH_NAME};
-use crate::decode::{Body, Exec, File, Record, Walk};
+use crate::decode::{Body, Exec, File, Memory, Record, Walk};
 use crate::error::Result;
 use crate::event::Flags;
 use crate::wire::{self, KIND_CREATE, KIND_MKNOD, KIND_OPEN, bee_header};
@@ -96,6 +96,7 @@ impl Known {
             // After its exec it opens libraries.
             Body::File(file) if header.kind == KIND_OPEN && !executed => self.opened(header, &file),
             Body::File(file) if (KIND_CREATE..=KIND_MKNOD).contains(&header.kind) => named(&file),
+            Body::Memory(memory) => self.reached(&memory),
             // Two bytes: status and signal.
             Body::Exit(status) if status > 0xffff || status & 0x7f != 0 => {
                 Err(format!("its end: {status:#x} instead of an exit"))
@@ -145,6 +146,16 @@ impl Known {
             self.shown.opened = true;
         } else {
             self.shown.opened_elsewhere = true;
+        }
+        Ok(())
+    }
+
+    /// What it reaches for is this process, which made it.
+    fn reached(&self, memory: &Memory<'_>) -> std::result::Result<(), String> {
+        let fixed = memory.fixed;
+        same("the process it reaches for", &fixed.target_tgid, &self.parent)?;
+        if let Some(ids) = self.ids {
+            same("the user of that", &fixed.target_uid, &ids[0])?;
         }
         Ok(())
     }

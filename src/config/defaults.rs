@@ -2,6 +2,7 @@
 //! same for people; a test compares the two.
 
 use super::Exclude;
+use crate::event::Action;
 use crate::watch::Pattern;
 
 /// `process.secret_env_patterns`
@@ -331,8 +332,58 @@ pub(super) const SOCKETS: &[&str] = &[
 
 /// `output.actions`: all that can be chosen.
 pub(super) const ACTIONS: &[&str] = &[
-    "exec", "fork", "exit", "open", "create", "delete", "rename", "link", "symlink", "chmod", "chown",
-    "truncate", "mknod", "connect", "send", "accept", "listen", "socket",
+    "exec",
+    "fork",
+    "exit",
+    "open",
+    "create",
+    "delete",
+    "rename",
+    "link",
+    "symlink",
+    "chmod",
+    "chown",
+    "truncate",
+    "mknod",
+    "ptrace",
+    "vm-read",
+    "vm-write",
+    "proc-mem",
+    "proc-environ",
+    "proc-maps",
+    "pidfd-getfd",
+    "connect",
+    "send",
+    "accept",
+    "listen",
+    "socket",
+];
+
+/// `output.journal_actions`: all but the comings and goings of processes.
+pub(super) const JOURNAL_ACTIONS: &[&str] = &[
+    "exec",
+    "open",
+    "create",
+    "delete",
+    "rename",
+    "link",
+    "symlink",
+    "chmod",
+    "chown",
+    "truncate",
+    "mknod",
+    "ptrace",
+    "vm-read",
+    "vm-write",
+    "proc-mem",
+    "proc-environ",
+    "proc-maps",
+    "pidfd-getfd",
+    "connect",
+    "send",
+    "accept",
+    "listen",
+    "socket",
 ];
 
 /// `[[exclude]]`: the program's true path, and the files whose reading is its job.
@@ -370,6 +421,10 @@ const EXCLUDE: &[(&str, &[&str])] = &[
     ("/opt/google/chrome/chrome", &["Login Data", "~/.config/google-chrome/**/Cookies"]),
 ];
 
+/// `[[exclude]]` of what is no act on files: the program, and what it does whatever it is asked for.
+/// ps of procps 4 opens the environment of every process each time it runs.
+const EXCLUDE_ACTIONS: &[(&str, &[Action])] = &[("/usr/bin/ps", &[Action::ProcEnviron])];
+
 /// `[[exclude]]`, ready.
 pub(super) fn exclude() -> Vec<Exclude> {
     let ready = |(exe, paths): &(&str, &[&str])| Exclude {
@@ -378,6 +433,14 @@ pub(super) fn exclude() -> Vec<Exclude> {
         // The tests hold that every one parses.
         networks: Vec::new(),
         paths: paths.iter().filter_map(|text| Pattern::parse(text).ok()).collect(),
+        actions: Vec::new(),
     };
-    EXCLUDE.iter().map(ready).collect()
+    let acts = |(exe, actions): &(&str, &[Action])| Exclude {
+        exe: Some(exe.into()),
+        unit: None,
+        networks: Vec::new(),
+        paths: Vec::new(),
+        actions: actions.to_vec(),
+    };
+    EXCLUDE.iter().map(ready).chain(EXCLUDE_ACTIONS.iter().map(acts)).collect()
 }

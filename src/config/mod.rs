@@ -1,12 +1,14 @@
 //! What is wanted: the validated configuration. `load` reads a file and its
 //! drop-ins; everything else in the daemon sees only these ready objects.
 
+mod compare;
 mod defaults;
 mod exclude;
 mod load;
 mod network;
 mod options;
 mod problem;
+mod profiles;
 mod shape;
 mod show;
 mod source;
@@ -16,10 +18,12 @@ use std::path::PathBuf;
 use crate::event::Action;
 use crate::watch::Pattern;
 
-pub use load::{Loaded, Origin, load};
+pub use compare::{Difference, InForce, differences};
+pub use load::{Loaded, Origin, Sources, load, load_files};
 pub use network::{AddressRange, PortRange, SocketKinds};
 pub use options::{OPTIONS, Preset, Setting, restart_needed};
 pub use problem::Problem;
+pub use profiles::{BESIDE, Files, INSTALLED, shipped_names};
 pub use shape::{ALWAYS_WRITTEN, Kind, MAX_ENTRIES, Shape};
 pub use show::{reference, show};
 pub use source::{MAX_DOCUMENT, Source, document, read};
@@ -50,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[output]`
     pub output: Output,
+    /// `[control]`
+    pub control: Control,
     /// `[host]`
     pub host: Host,
 }
@@ -63,6 +69,8 @@ pub struct Sensors {
     pub file: bool,
     /// connections, datagrams, listeners, unusual sockets.
     pub network: bool,
+    /// who reaches for the memory of others.
+    pub memory: bool,
 }
 
 /// `[process]`
@@ -123,6 +131,8 @@ pub struct Exclude {
     pub paths: Vec<Pattern>,
     /// Only for traffic with these addresses; empty, and no paths either: for all.
     pub networks: Vec<AddressRange>,
+    /// Only these actions; empty: those on files.
+    pub actions: Vec<Action>,
 }
 
 /// `[limits]`: every bound a person may want to move.
@@ -151,9 +161,11 @@ pub struct Limits {
 /// `[output]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
+    /// Where events go; empty: it follows from how the daemon was started.
+    pub to: Vec<Place>,
     /// What lines look like.
     pub format: Format,
-    /// Where they go; `None` is standard output.
+    /// The file of `Place::File`.
     pub file: Option<PathBuf>,
     /// The file is rotated when it would grow past this many MiB.
     pub rotate_mib: u32,
@@ -161,6 +173,52 @@ pub struct Output {
     pub rotate_keep: u32,
     /// Which actions are written, in the order of the enum; `loss`, `start` and `stop` are always among them.
     pub actions: Vec<Action>,
+    /// Which actions reach the journal; likewise.
+    pub journal_actions: Vec<Action>,
+    /// How long repeats of an act are counted before they are told together. 0: they are not.
+    pub journal_fold_seconds: u32,
+}
+
+impl Output {
+    /// The places events go to, each once. `under_systemd`: started by it, with its words in the journal.
+    pub fn places(&self, under_systemd: bool) -> Vec<Place> {
+        match (&self.to[..], &self.file) {
+            ([], Some(_)) => vec![Place::File],
+            ([], None) if under_systemd => vec![Place::Journal],
+            ([], None) => vec![Place::Stdout],
+            _ => Place::ALL.into_iter().filter(|place| self.to.contains(place)).collect(),
+        }
+    }
+}
+
+/// Where events go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Lines to standard output.
+    Stdout,
+    /// Lines to `output.file`.
+    File,
+    /// Entries of the journal.
+    Journal,
+}
+
+impl Place {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Stdout, Self::File, Self::Journal];
+
+    /// The word used in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::File => "file",
+            Self::Journal => "journal",
+        }
+    }
+
+    /// The place called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|place| place.name() == name)
+    }
 }
 
 /// What an output line looks like.
@@ -170,6 +228,13 @@ pub enum Format {
     Json,
     /// For people.
     Pretty,
+}
+
+/// `[control]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Control {
+    /// The control socket; `None`: there is none.
+    pub socket: Option<PathBuf>,
 }
 
 /// `[host]`: where the host's trees are, for containers that mount them elsewhere.
@@ -185,4 +250,6 @@ pub struct Host {
     pub btf: Option<PathBuf>,
     /// The user the daemon becomes.
     pub user: String,
+    /// journald's socket.
+    pub journal_socket: PathBuf,
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::defaults;
 use super::shape::{ALWAYS_WRITTEN, Kind, Shape};
 use super::{
-    AddressRange, Config, File, Format, Host, Limits, Network, Output, PortRange, Process, Sensors,
-    SocketKinds,
+    AddressRange, Config, Control, File, Format, Host, Limits, Network, Output, Place, PortRange, Process,
+    Sensors, SocketKinds,
 };
 use crate::event::{ACTIONS, Action};
 use crate::watch::Pattern;
@@ -76,6 +76,15 @@ impl Preset {
 }
 
 impl Value {
+    /// As it would be written in a file; a list by its length.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Bool(yes) => yes.to_string(),
+            Self::Integer(number) => number.to_string(),
+            Self::Text(text) => format!("{text:?}"),
+            Self::List(list) => format!("{} entries", list.len()),
+        }
+    }
     fn bool(&self) -> bool {
         matches!(self, Self::Bool(true))
     }
@@ -116,6 +125,10 @@ impl Value {
     pub(super) fn of_patterns(patterns: &[Pattern]) -> Self {
         Self::List(patterns.iter().map(|pattern| pattern.text().to_owned()).collect())
     }
+    fn of_actions(actions: &[Action]) -> Self {
+        let chosen = actions.iter().filter(|action| !ALWAYS_WRITTEN.contains(action));
+        Self::List(chosen.map(|action| action.name().to_owned()).collect())
+    }
     fn of_path(path: Option<&Path>) -> Self {
         // Paths in a Config came from TOML, so they are UTF-8.
         Self::Text(path.map_or_else(String::new, |path| path.to_string_lossy().into_owned()))
@@ -133,7 +146,7 @@ macro_rules! settings {
             restart: $restart,
             appends: matches!(
                 $kind,
-                Kind::List(Shape::Pattern | Shape::Port | Shape::Address | Shape::Socket)
+                Kind::List(Shape::Pattern | Shape::Port | Shape::Address | Shape::SocketKind)
             ),
             doc: $doc,
             get: |$config| $get,
@@ -156,6 +169,10 @@ settings! {
     "sensors.network", Kind::Bool, Bool true, true,
     "The network sensor: connections, datagrams, listeners, and sockets that are neither TCP nor UDP.",
     |c| Value::Bool(c.sensors.network), |c, v| c.sensors.network = v.bool();
+    "sensors.memory", Kind::Bool, Bool true, true,
+    "The memory sensor: who traces, reads or writes another process, or opens its memory, environment or \
+     address map in /proc.",
+    |c| Value::Bool(c.sensors.memory), |c, v| c.sensors.memory = v.bool();
 
     "process.secret_env_patterns", Kind::List(Shape::Variable), List defaults::SECRET_ENV_PATTERNS, false,
     "Environment variables whose presence is reported when a program is executed. Only names are ever \
@@ -215,7 +232,7 @@ settings! {
     "Local sockets, by the name the caller gives: connections to them are reported as `medium`. The name of \
      an abstract one begins with @.",
     |c| Value::of_patterns(&c.network.unix), |c, v| c.network.unix = v.patterns();
-    "network.sockets", Kind::List(Shape::Socket), List defaults::SOCKETS, false,
+    "network.sockets", Kind::List(Shape::SocketKind), List defaults::SOCKETS, false,
     "Kinds of sockets that are reported as `medium` when they are made: `raw` ones of the Internet, those of \
      a `protocol` beside TCP and UDP, address families by name, and all `other` families.",
     |c| Value::List(c.network.sockets.list()),
@@ -260,12 +277,17 @@ settings! {
     "How many KiB a sink may be behind before its lines are dropped and counted.",
     |c| Value::Integer(c.limits.queue_kib), |c, v| c.limits.queue_kib = v.integer();
 
+    "output.to", Kind::List(Shape::Place), List &[], true,
+    "Where events go, one place or more. []: to `file` if it is set; else to the journal if systemd started the \
+     daemon and sends its words there; else to standard output.",
+    |c| Value::List(c.output.to.iter().map(|place| place.name().to_owned()).collect()),
+    |c, v| c.output.to = v.list().iter().filter_map(|name| Place::from_name(name)).collect();
     "output.format", Kind::Text(Shape::Format), Text "json", true,
     "What a line looks like: one JSON object, or a line for people.",
     |c| Value::Text(match c.output.format { Format::Json => "json", Format::Pretty => "pretty" }.into()),
     |c, v| c.output.format = if v.text() == "pretty" { Format::Pretty } else { Format::Json };
     "output.file", Kind::Text(Shape::PathOrEmpty), Text "", true,
-    "Where the lines go; \"\" is standard output. The file is readable by its owner only.",
+    "The file lines go to. It is readable by its owner only.",
     |c| Value::of_path(c.output.file.as_deref()), |c, v| c.output.file = v.path_or_none();
     "output.rotate_mib", range(1, 65536), Integer 16, true,
     "The file is rotated before it grows past this many MiB.",
@@ -274,10 +296,20 @@ settings! {
     "How many rotated files are kept; `file.1` is the newest.",
     |c| Value::Integer(c.output.rotate_keep), |c, v| c.output.rotate_keep = v.integer();
     "output.actions", Kind::List(Shape::Action), List defaults::ACTIONS, false,
-    "Which actions are written. `loss`, `start` and `stop` always are.",
-    |c| Value::List(c.output.actions.iter().filter(|action| !ALWAYS_WRITTEN.contains(action))
-        .map(|action| action.name().to_owned()).collect()),
-    |c, v| c.output.actions = v.actions();
+    "Which actions are written to standard output or the file. `loss`, `start` and `stop` always are.",
+    |c| Value::of_actions(&c.output.actions), |c, v| c.output.actions = v.actions();
+    "output.journal_actions", Kind::List(Shape::Action), List defaults::JOURNAL_ACTIONS, false,
+    "Which actions reach the journal. `loss`, `start` and `stop` always do.",
+    |c| Value::of_actions(&c.output.journal_actions), |c, v| c.output.journal_actions = v.actions();
+    "output.journal_fold_seconds", range(0, 86400), Integer 60, false,
+    "When a process does the same thing again within so many seconds, the journal gets the first at once and \
+     one entry with the number of repeats when they are over. 0: each one gets an entry.",
+    |c| Value::Integer(c.output.journal_fold_seconds), |c, v| c.output.journal_fold_seconds = v.integer();
+
+    "control.socket", Kind::Text(Shape::Socket), Text "/run/bee-traced/control", true,
+    "Where `bee-trace status`, `watch` and `reload` reach the daemon; \"\": nowhere. Its directory is made \
+     where it is missing. The group of the daemon's user may read, only root and that user change something.",
+    |c| Value::of_path(c.control.socket.as_deref()), |c, v| c.control.socket = v.path_or_none();
 
     "host.proc", Kind::Text(Shape::Path), Text "/proc", true,
     "Where the host's procfs is mounted; a container may have it elsewhere.",
@@ -295,12 +327,15 @@ settings! {
     "host.user", Kind::Text(Shape::User), Text "bee-trace", true,
     "The user the daemon becomes when it is started by root.",
     |c| Value::Text(c.host.user.clone()), |c, v| c.host.user = v.text().to_owned();
+    "host.journal_socket", Kind::Text(Shape::Path), Text "/run/systemd/journal/socket", true,
+    "Where journald takes entries; a container may have the host's elsewhere.",
+    |c| Value::of_path(Some(&c.host.journal_socket)), |c, v| c.host.journal_socket = v.text().into();
 }
 
 impl Default for Config {
     fn default() -> Self {
         let mut config = Self {
-            sensors: Sensors { process: false, file: false, network: false },
+            sensors: Sensors { process: false, file: false, network: false, memory: false },
             process: Process { secret_env_patterns: Vec::new() },
             file: File {
                 watch: Vec::new(),
@@ -334,18 +369,23 @@ impl Default for Config {
                 queue_kib: 0,
             },
             output: Output {
+                to: Vec::new(),
                 format: Format::Json,
                 file: None,
                 rotate_mib: 0,
                 rotate_keep: 0,
                 actions: Vec::new(),
+                journal_actions: Vec::new(),
+                journal_fold_seconds: 0,
             },
+            control: Control { socket: None },
             host: Host {
                 proc: PathBuf::new(),
                 sys: PathBuf::new(),
                 cgroup: None,
                 btf: None,
                 user: String::new(),
+                journal_socket: PathBuf::new(),
             },
         };
         // The table is the only place with numbers; a test holds that every field has its row.

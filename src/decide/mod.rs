@@ -41,6 +41,23 @@ pub struct FileFacts<'a> {
     pub unit: Option<&'a str>,
 }
 
+/// The facts about an act on another process that a decision rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryFacts<'a> {
+    /// What was done.
+    pub action: Action,
+    /// It asked its parent to be traced: what every debugger has its child do.
+    pub traceme: bool,
+    /// It failed.
+    pub refused: bool,
+    /// The target is the daemon.
+    pub on_daemon: bool,
+    /// As in `FileFacts`.
+    pub executable: Option<&'a [u8]>,
+    /// systemd unit.
+    pub unit: Option<&'a str>,
+}
+
 /// Which of the names matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match {
@@ -127,9 +144,21 @@ impl Decide {
             Match::Identity => facts.known_as.unwrap_or_default(),
         };
         self.exclude.iter().any(|(rule, paths)| {
-            names(rule, facts.executable, facts.unit)
+            is_about(rule, facts.executable, facts.unit)
+                && (rule.actions.is_empty() || rule.actions.contains(&facts.action))
                 && if paths.patterns().is_empty() { rule.networks.is_empty() } else { paths.matches(name) }
         })
+    }
+
+    /// Whether an act on another process is an event: all are, unless an `[[exclude]]` names the
+    /// action. One with `paths` is about files.
+    pub fn memory(&self, facts: &MemoryFacts<'_>) -> Verdict {
+        let excluded = self.exclude.iter().any(|(rule, paths)| {
+            rule.actions.contains(&facts.action)
+                && paths.patterns().is_empty()
+                && is_about(rule, facts.executable, facts.unit)
+        });
+        if excluded { Verdict::Excluded } else { Verdict::Deliver(memory_severity(facts)) }
     }
 
     /// Whether the name of an environment variable is a secret's.
@@ -143,14 +172,6 @@ impl Decide {
     }
 }
 
-/// Whether a process is the one an `[[exclude]]` names.
-fn names(rule: &Exclude, executable: Option<&[u8]>, unit: Option<&str>) -> bool {
-    rule.exe
-        .as_ref()
-        .is_none_or(|exe| executable == Some(std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str())))
-        && rule.unit.as_ref().is_none_or(|rule| unit == Some(rule))
-}
-
 /// Of a path whose directory is not known what lies surely below it: without the `..` in front.
 /// `None` of a whole one.
 fn below(path: &[u8]) -> Option<&[u8]> {
@@ -162,6 +183,32 @@ fn below(path: &[u8]) -> Option<&[u8]> {
         end = rest;
     }
     Some(if end == b".." { b"" } else { end })
+}
+
+/// Whether a rule is about who acts.
+fn is_about(rule: &Exclude, executable: Option<&[u8]>, unit: Option<&str>) -> bool {
+    let exe = |exe: &std::path::PathBuf| {
+        executable == Some(std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str()))
+    };
+    rule.exe.as_ref().is_none_or(exe) && rule.unit.as_ref().is_none_or(|name| unit == Some(name))
+}
+
+/// Memory and descriptors hold secrets whatever is read of them; an environment often does; an
+/// address map helps to find them. Who reaches for the daemon wants to be unseen.
+fn memory_severity(facts: &MemoryFacts<'_>) -> Severity {
+    let severity = match facts.action {
+        Action::ProcMaps => Severity::Low,
+        Action::ProcEnviron => Severity::Medium,
+        _ if facts.traceme => Severity::Low,
+        _ => Severity::High,
+    };
+    match severity {
+        Severity::High if facts.on_daemon => Severity::Critical,
+        severity if facts.on_daemon => Severity::Medium.max(severity),
+        // A refused try shows intent, not harm.
+        severity if facts.refused => severity.min(Severity::Medium),
+        severity => severity,
+    }
 }
 
 /// One table for all file events: reading a secret and changing one are both

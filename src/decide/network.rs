@@ -1,6 +1,6 @@
 //! Which acts on sockets are events, and how grave: by the lists of `[network]`.
 
-use super::{Decide, Verdict, names};
+use super::{Decide, Verdict, is_about};
 use crate::config::{self, AddressRange, PortRange};
 use crate::event::{Action, Endpoint, Network, Severity};
 use crate::watch::PatternSet;
@@ -101,7 +101,7 @@ impl Decide {
         self.unless_excluded(facts, peer, severity)
     }
 
-    /// An `[[exclude]]` without any list is for all a program does; one with paths is for files alone.
+    /// An `[[exclude]]` is for networks where it names addresses of them or actions on them.
     fn unless_excluded(
         &self,
         facts: &NetworkFacts<'_>,
@@ -109,12 +109,13 @@ impl Decide {
         severity: Severity,
     ) -> Verdict {
         let excluded = self.exclude.iter().any(|(rule, paths)| {
+            let listed = rule.actions.contains(&facts.action);
             let concerned = if rule.networks.is_empty() {
-                paths.patterns().is_empty()
+                listed && paths.patterns().is_empty()
             } else {
-                peer.is_some_and(|peer| contains(&rule.networks, peer))
+                peer.is_some_and(|peer| contains(&rule.networks, peer)) && (rule.actions.is_empty() || listed)
             };
-            concerned && names(rule, facts.executable, facts.unit)
+            concerned && is_about(rule, facts.executable, facts.unit)
         });
         if excluded { Verdict::Excluded } else { Verdict::Deliver(severity) }
     }

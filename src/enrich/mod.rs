@@ -5,6 +5,7 @@
 pub mod cgroup;
 pub mod proc_scan;
 pub mod process;
+mod target;
 pub mod users;
 
 use std::path::Path;
@@ -54,6 +55,11 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Its parent; 0 where it has none or that is not known.
+    pub fn parent(&self) -> u32 {
+        self.ppid
+    }
+
     fn image(&self) -> Option<&Image> {
         match &self.known {
             Known::Image(image) => Some(image),
@@ -208,6 +214,7 @@ pub fn seen(header: &bee_header) -> Seen {
         parent: header.ppid,
         exec_id: (!partial).then_some(header.exec_id),
         comm: bytes,
+        uid: header.uid,
         leader: header.tid == header.tgid,
     }
 }

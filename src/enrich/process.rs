@@ -37,6 +37,8 @@ pub struct Entry {
     parent: u32,
     /// Its comm at the last record.
     pub comm: [u8; 16],
+    /// Its real user at the last record.
+    pub uid: u32,
     /// `None`: unknown, because its exec was not seen.
     pub image: Option<Rc<Image>>,
     /// `self_exec_id` that goes with `image`; `None` until a record tells it.
@@ -49,6 +51,16 @@ impl Entry {
     /// The name without its NULs.
     pub fn name(&self) -> &[u8] {
         trim(&self.comm)
+    }
+
+    /// The true path of what it runs; `None` for kernel threads, and where it is not known.
+    pub fn executable(&self) -> Option<&[u8]> {
+        self.image.as_deref().map(|image| &*image.executable).filter(|path| !path.is_empty())
+    }
+
+    /// Whether it had ended at `time`.
+    pub fn over(&self, time: u64) -> bool {
+        self.ended.is_some_and(|ended| ended < time)
     }
 
     /// Whether it began in this tick, as far as that is known.
@@ -92,6 +104,8 @@ pub struct Seen {
     pub exec_id: Option<u64>,
     /// comm of the thread.
     pub comm: [u8; 16],
+    /// Real user.
+    pub uid: u32,
     /// The thread is the first one, whose comm is the process's name.
     pub leader: bool,
 }
@@ -164,6 +178,7 @@ impl Processes {
                 about: false,
                 parent: found.ppid,
                 comm,
+                uid: found.uid,
                 image: Some(Rc::new(image)),
                 exec_id: None,
                 ended: None,
@@ -197,8 +212,8 @@ impl Processes {
             Some(entry) => (entry.image.clone(), entry.exec_id.or(child.exec_id)),
             None => (None, child.exec_id),
         };
-        let Seen { start_ticks, about, parent, comm, .. } = child;
-        self.put(child.tgid, Entry { start_ticks, about, parent, comm, image, exec_id, ended: None });
+        let Seen { start_ticks, about, parent, comm, uid, .. } = child;
+        self.put(child.tgid, Entry { start_ticks, about, parent, comm, uid, image, exec_id, ended: None });
     }
 
     /// The process runs `image` now.
@@ -215,6 +230,7 @@ impl Processes {
             about,
             parent,
             comm: seen.comm,
+            uid: seen.uid,
             image: Some(Rc::new(image)),
             exec_id: seen.exec_id,
             ended: None,
@@ -267,6 +283,7 @@ impl Processes {
         if seen.leader {
             entry.comm = seen.comm;
         }
+        entry.uid = seen.uid;
         if let Some(exec_id) = seen.exec_id
             // Found in /proc: the first record says which exec that was.
             && *entry.exec_id.get_or_insert(exec_id) != exec_id
@@ -274,6 +291,11 @@ impl Processes {
             return Known::ExecMissed;
         }
         entry.image.clone().map_or(Known::Unknown, Known::Image)
+    }
+
+    /// The process `tgid` that began at `start_ticks`; `None`: whoever has or had the number last.
+    pub fn target(&self, tgid: u32, start_ticks: Option<u64>) -> Option<&Entry> {
+        self.entries.get(&tgid).filter(|entry| start_ticks.is_none_or(|ticks| entry.began(ticks)))
     }
 
     /// The process `tgid` as it is now, for the parent's name. `None` where it

@@ -40,6 +40,20 @@ pub enum Action {
     Listen,
     /// A socket was made that is neither TCP nor UDP.
     Socket,
+    /// A process was attached to by `ptrace`, or asked its parent to.
+    Ptrace,
+    /// Another process's memory was read (`process_vm_readv`).
+    VmRead,
+    /// Another process's memory was written (`process_vm_writev`).
+    VmWrite,
+    /// `/proc/PID/mem` of another process was opened.
+    ProcMem,
+    /// `/proc/PID/environ` of another process was opened.
+    ProcEnviron,
+    /// `/proc/PID/maps`, `smaps`, `smaps_rollup` or `numa_maps` of another process was opened.
+    ProcMaps,
+    /// A descriptor was taken from another process (`pidfd_getfd`).
+    PidfdGetfd,
     /// Events were lost: how many, which kind, why.
     Loss,
     /// The daemon began to watch.
@@ -65,6 +79,8 @@ pub struct ActionFacts {
     pub sensor: &'static str,
     /// One sentence for `docs/events.md`.
     pub meaning: &'static str,
+    /// `MESSAGE_ID` of such events in the journal, 32 hex digits.
+    message_id: [u8; 32],
 }
 
 /// Every action with its ECS words.
@@ -200,6 +216,69 @@ pub const ACTIONS: &[ActionFacts] = &[
         "a process made a socket of a kind that is neither TCP nor UDP, or tried",
     ),
     facts(
+        Action::Ptrace,
+        "ptrace",
+        "alert",
+        &["process"],
+        &["access"],
+        "memory",
+        "a process was attached to by ptrace, or asked its parent to trace it",
+    ),
+    facts(
+        Action::VmRead,
+        "vm-read",
+        "alert",
+        &["process"],
+        &["access"],
+        "memory",
+        "memory of another process was read by process_vm_readv",
+    ),
+    facts(
+        Action::VmWrite,
+        "vm-write",
+        "alert",
+        &["process"],
+        &["change"],
+        "memory",
+        "memory of another process was written by process_vm_writev",
+    ),
+    facts(
+        Action::ProcMem,
+        "proc-mem",
+        "alert",
+        &["process"],
+        &["access"],
+        "memory",
+        "the memory of another process was opened: /proc/PID/mem",
+    ),
+    facts(
+        Action::ProcEnviron,
+        "proc-environ",
+        "alert",
+        &["process"],
+        &["access"],
+        "memory",
+        "the environment of another process was opened: /proc/PID/environ",
+    ),
+    facts(
+        Action::ProcMaps,
+        "proc-maps",
+        "alert",
+        &["process"],
+        &["access"],
+        "memory",
+        "the address map of another process was opened: maps, smaps, smaps_rollup or numa_maps of /proc/PID",
+    ),
+    facts(
+        Action::PidfdGetfd,
+        "pidfd-getfd",
+        "alert",
+        &["process"],
+        &["access"],
+        "memory",
+        "a descriptor was taken from another process by pidfd_getfd",
+    ),
+    facts(
         Action::Loss,
         "loss",
         "metric",
@@ -221,7 +300,41 @@ const fn facts(
     sensor: &'static str,
     meaning: &'static str,
 ) -> ActionFacts {
-    ActionFacts { action, name, kind, category, types, sensor, meaning }
+    ActionFacts { action, name, kind, category, types, sensor, meaning, message_id: message_id(name) }
+}
+
+/// The id that the journal knows an action by. It must never change and must be nobody
+/// else's, so it follows from the name: the 128-bit FNV-1a hash of `bee-traced/` and the
+/// name, as a UUID of version 8 (RFC 9562, section 5.8).
+const fn message_id(name: &str) -> [u8; 32] {
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    let mut part = 0;
+    while part < 2 {
+        let bytes = if part == 0 { b"bee-traced/".as_slice() } else { name.as_bytes() };
+        let mut at = 0;
+        while at < bytes.len() {
+            hash = (hash ^ bytes[at] as u128).wrapping_mul(PRIME);
+            at += 1;
+        }
+        part += 1;
+    }
+    let version = 8_u128 << 76 | 2_u128 << 62;
+    let id = hash & !(0xf_u128 << 76 | 3_u128 << 62) | version;
+    let mut text = [0; 32];
+    let mut at = 0;
+    while at < 32 {
+        text[at] = b"0123456789abcdef"[(id >> (124 - 4 * at) & 15) as usize];
+        at += 1;
+    }
+    text
+}
+
+impl ActionFacts {
+    /// `MESSAGE_ID` of such events in the journal: 32 lower-case hex digits.
+    pub fn message_id(&self) -> &str {
+        std::str::from_utf8(&self.message_id).unwrap_or_default()
+    }
 }
 
 impl Action {

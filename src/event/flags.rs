@@ -50,7 +50,7 @@ flags! {
     EXEC_MISSED = 15, "exec_missed";
     /// The file was recognised by its identity; its present name is not a watched one.
     BY_IDENTITY = 16, "by_identity";
-    /// A string was not valid UTF-8; the bytes are shown as \xNN.
+    /// A string was not valid UTF-8; in a line the bytes are shown as \xNN, in the journal they stand as they are.
     NON_UTF8 = 17, "non_utf8";
     /// Arguments were read after the call and another thread, or a tracer, could have changed them.
     ARGS_RACY = 18, "args_racy";
@@ -74,6 +74,12 @@ flags! {
     IN_PROGRESS = 41, "in_progress";
     /// The connection was begun with data in its first packet (TCP Fast Open).
     FAST_OPEN = 42, "fast_open";
+    /// The target had ended.
+    TARGET_EXITED = 48, "target_exited";
+    /// The target is the process with the number that the caller gave; in another pid namespace that is another one.
+    TARGET_AS_GIVEN = 49, "target_as_given";
+    /// What is not told of the target is not known: the daemon did not see it begin and found nothing in /proc.
+    TARGET_UNKNOWN = 50, "target_unknown";
 }
 
 impl Flags {

@@ -70,6 +70,16 @@ pub enum Access {
 }
 
 impl Access {
+    /// Of the two bits a record has; `None`: it says nothing.
+    pub fn of(bits: u8) -> Option<Self> {
+        match bits & 3 {
+            1 => Some(Self::Read),
+            2 => Some(Self::Write),
+            3 => Some(Self::ReadWrite),
+            _ => None,
+        }
+    }
+
     /// The word in `bee.access`.
     pub fn name(self) -> &'static str {
         match self {
@@ -219,6 +229,34 @@ pub struct Exec<'a> {
     pub secret_env: Vec<Text<'a>>,
 }
 
+/// The process that something was done to: `bee.target.process`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// `pid`: the thread group id in the initial pid namespace; `None` where it is not known.
+    pub pid: Option<u32>,
+    /// `name`: the kernel's comm; empty where it is not known.
+    pub name: Text<'a>,
+    /// `executable`: the true path of the running image.
+    pub executable: Option<&'a [u8]>,
+    /// `user` (real uid).
+    pub user: Option<User<'a>>,
+    /// `start`, nanoseconds since 1970; 0 where it is not known.
+    pub start: u64,
+    /// `entity_id`.
+    pub entity_id: Option<EntityId>,
+}
+
+/// One process reached for another's memory or descriptors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory<'a> {
+    /// `bee.request`: the ptrace request, or the file of /proc/PID.
+    pub request: Option<&'static str>,
+    /// `bee.access`.
+    pub access: Option<Access>,
+    /// To whom.
+    pub target: Target<'a>,
+}
+
 /// Events that were lost between two counter readings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
@@ -252,6 +290,8 @@ pub enum Body<'a> {
     File(File<'a>),
     /// Everything about a socket.
     Network(Network<'a>),
+    /// The actions of the sensor `memory`.
+    Memory(Memory<'a>),
     /// `loss`.
     Loss(Loss),
     /// `start` and `stop`: a sentence for people.

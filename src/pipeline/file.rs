@@ -171,12 +171,7 @@ impl Pipeline {
             mode: (fixed.mode != 0 || action == Action::Chmod).then_some(fixed.mode),
             owner: (action == Action::Chown).then(|| (owner(fixed.owner_uid), owner(fixed.owner_gid))),
             size: (action == Action::Truncate && fixed.value != wire::LENGTH_UNKNOWN).then_some(fixed.value),
-            access: match fixed.access & 3 {
-                1 => Some(Access::Read),
-                2 => Some(Access::Write),
-                3 => Some(Access::ReadWrite),
-                _ => None,
-            },
+            access: Access::of(fixed.access),
         });
         let mut event = frame(&self.enrich, header, action, severity, sequence, body);
         event.flags = flags;

@@ -177,6 +177,43 @@ pub const BLIND: &[(&str, Tier, &str)] = &[
         "where cgroup v2 is not mounted no datagram is reported, and destinations are what the callers gave",
     ),
     ("network", Tier::Portable, NO_DENIAL),
+    ("memory", Tier::Tracepoint, "opens of files of /proc made through io_uring are not reported"),
+    (
+        "memory",
+        Tier::Tracepoint,
+        "an open is lost when another thread of the same process replaces the new descriptor before the call returns",
+    ),
+    ("memory", Tier::Tracepoint, REFUSED_NAME),
+    ("memory", Tier::Tracepoint, OPEN_BEFORE),
+    ("memory", Tier::Tracepoint, NO_DENIAL),
+    (
+        "memory",
+        Tier::Portable,
+        "files of /proc are known by name alone, as the caller gives it: below /proc and host.proc, and relative names that have the number of the process; not `mem` in its own directory, nor a procfs that is mounted elsewhere, nor through a link",
+    ),
+    (
+        "memory",
+        Tier::Portable,
+        "the target is the process that has the number the caller gave (target_as_given): in another pid namespace that is another one; of it is told what the process table knows",
+    ),
+    (
+        "memory",
+        Tier::Portable,
+        "from whom a descriptor is taken by pidfd_getfd is known only where the process has made the descriptor that stands for it by pidfd_open; else the target is not told (target_unknown)",
+    ),
+    ("memory", Tier::Portable, "opens of files of /proc made through io_uring are not reported"),
+    (
+        "memory",
+        Tier::Portable,
+        "a name that another thread changes before the call returns is told as changed, or not at all",
+    ),
+    (
+        "memory",
+        Tier::Portable,
+        "`ps` opens the environment of every process whatever it is asked for, and an [[exclude]] by exe does not hold: each run is an event for each process",
+    ),
+    ("memory", Tier::Portable, OPEN_BEFORE),
+    ("memory", Tier::Portable, NO_DENIAL),
 ];
 
 const FAST_OPEN: &str =
@@ -187,7 +224,8 @@ const OTHER_ENDS: &str = "how a connection ends of a protocol beside TCP and UDP
 const IO_URING: &str = "how a connection or a datagram through io_uring ends is not known; listeners, accepted connections and sockets made through it, and its connections to local sockets, are not reported";
 const ENDS_LATER: &str = "how a connection ends that is not waited for is not told (in_progress)";
 const NO_CGROUP: &str = "where cgroup v2 is not mounted nothing made through io_uring is reported, and destinations are what the callers gave";
-
+const REFUSED_NAME: &str = "of an open that is refused the target is who has the number in the name (target_as_given), below /proc and host.proc; a link on the way, and a procfs that is mounted elsewhere, are not followed";
+const OPEN_BEFORE: &str = "what is read by a descriptor of /proc that was open before, or that another process sent, is not reported";
 const NO_DENIAL: &str = "nothing can be denied";
 const REFUSED_EXEC: &str = "an exec that is refused is not reported";
 const REFUSED_WALK: &str = "a change of a name that is refused on the way to its directory is not reported";

@@ -41,6 +41,9 @@ fn opened(mechanism: &Mechanism) -> Opened {
         "process" => open::<skel::process::ProcessSkelBuilder>(),
         "file" => open::<skel::file::FileSkelBuilder>(),
         "process_portable" => open::<skel::process_portable::ProcessPortableSkelBuilder>(),
+        "memory" => open::<skel::memory::MemorySkelBuilder>(),
+        "memory_hooks" => open::<skel::memory_hooks::MemoryHooksSkelBuilder>(),
+        "memory_portable" => open::<skel::memory_portable::MemoryPortableSkelBuilder>(),
         "file_portable" => open::<skel::file_portable::FilePortableSkelBuilder>(),
         "file_security" => open::<skel::file_security::FileSecuritySkelBuilder>(),
         "network" => open::<skel::network::NetworkSkelBuilder>(),
@@ -100,8 +103,18 @@ fn a_hooks_number_says_which_hook_it_was() {
         assert!(before.is_none_or(|before| before == here), "{} twice: {}", variant.id, variant.hook);
         assert_eq!(hook(variant.id), (variant.hook, variant.tier.name()));
     }
-    let different: BTreeSet<&(&str, &str, Tier)> = hooks.values().collect();
-    assert_eq!(different.len(), hooks.len(), "one hook with two numbers");
+    // The same hook in two sensors has two, so that one does not prove the other.
+    for family in FAMILIES {
+        let mut of_family: BTreeMap<(&str, Tier), u16> = BTreeMap::new();
+        for (_, variant) in family.variants().filter(|row| row.1.id != 0) {
+            let before = of_family.insert((variant.hook, variant.tier), variant.id);
+            assert!(before.is_none_or(|before| before == variant.id), "{}: two numbers", variant.hook);
+        }
+        for other in FAMILIES.iter().filter(|other| other.name != family.name) {
+            let shared = other.variants().find(|row| of_family.values().any(|id| *id == row.1.id));
+            assert!(shared.is_none(), "{shared:?} is of {} too", family.name);
+        }
+    }
     assert_eq!(hook(0), ("unknown", "unknown"));
     assert_eq!(hook(u16::MAX), ("unknown", "unknown"));
 }
@@ -120,6 +133,8 @@ fn objects_of_the_portable_tier_need_no_type_of_the_kernel() {
         ("process_portable", object!("process_portable"), false),
         ("file_portable", object!("file_portable"), false),
         ("network_portable", object!("network_portable"), false),
+        ("memory_portable", object!("memory_portable"), false),
+        ("memory", object!("memory"), true),
         // That the count is right is shown by those that have some.
         ("process", object!("process"), true),
         ("file", object!("file"), true),
@@ -132,7 +147,11 @@ fn objects_of_the_portable_tier_need_no_type_of_the_kernel() {
         mechanism.points.iter().flat_map(|point| point.variants).any(|variant| variant.tier == Tier::Portable)
     });
     let names: Vec<&str> = portable.map(|mechanism| mechanism.object).collect();
-    assert_eq!(names, ["process_portable", "file_portable", "network_portable"], "each is in the list above");
+    assert_eq!(
+        names,
+        ["process_portable", "file_portable", "network_portable", "memory_portable"],
+        "each is in the list above"
+    );
     for family in FAMILIES {
         let last = family.mechanisms.last().unwrap();
         assert!(last.object.ends_with("_portable"), "{}: what needs least is tried last", family.name);

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 
 use crate::event::{
-    Action, Body, Device, Endpoint, Event, Exec, File, Loss, Network, Outcome, Process, Severity,
+    Action, Body, Device, Endpoint, Event, Exec, File, Loss, Memory, Network, Outcome, Process, Severity,
 };
 use crate::text::{self, push_quoted, push_shown, push_u64};
 
@@ -120,6 +120,7 @@ impl View {
             Body::Exit { code, signal } => exit_words(*code, *signal, out),
             Body::File(file) => file_words(event.action, file, out),
             Body::Network(network) => network_words(event.action, network, out),
+            Body::Memory(memory) => memory_words(memory, out),
             Body::Loss(loss) => self.loss_words(loss, out),
             Body::Note(note) => {
                 out.push(b' ');
@@ -211,12 +212,12 @@ fn name_and_pid(name: &[u8], pid: u32, out: &mut Vec<u8>) {
 }
 
 /// Whether the executable is what anybody would expect under that name.
-fn is_usual(path: &[u8], name: &[u8]) -> bool {
+pub(super) fn is_usual(path: &[u8], name: &[u8]) -> bool {
     const PLACES: [&[u8]; 4] = [b"/usr/bin/", b"/usr/sbin/", b"/bin/", b"/sbin/"];
     PLACES.iter().any(|place| path.strip_prefix(*place) == Some(name))
 }
 
-fn exec_words(process: Option<&Process>, exec: &Exec, out: &mut Vec<u8>) {
+pub(super) fn exec_words(process: Option<&Process>, exec: &Exec, out: &mut Vec<u8>) {
     let start = out.len();
     for arg in process.into_iter().flat_map(|process| process.args.iter()) {
         out.push(b' ');
@@ -254,15 +255,19 @@ fn exit_words(code: Option<u32>, signal: Option<u32>, out: &mut Vec<u8>) {
         push_u64(out, code.into());
     }
     if let Some(signal) = signal {
-        let known =
-            i32::try_from(signal).ok().and_then(|number| nix::sys::signal::Signal::try_from(number).ok());
         out.extend_from_slice(b" killed by ");
-        match known {
-            Some(known) => out.extend_from_slice(known.as_str().as_bytes()),
-            None => {
-                out.extend_from_slice(b"signal ");
-                push_u64(out, signal.into());
-            }
+        signal_words(signal, out);
+    }
+}
+
+/// `SIGKILL`, or `signal 40`.
+pub(super) fn signal_words(signal: u32, out: &mut Vec<u8>) {
+    let known = i32::try_from(signal).ok().and_then(|number| nix::sys::signal::Signal::try_from(number).ok());
+    match known {
+        Some(known) => out.extend_from_slice(known.as_str().as_bytes()),
+        None => {
+            out.extend_from_slice(b"signal ");
+            push_u64(out, signal.into());
         }
     }
 }
@@ -344,6 +349,31 @@ fn network_words(action: Action, network: &Network, out: &mut Vec<u8>) {
     }
     if let Some(count) = network.count.filter(|count| *count != 1) {
         word(out, &format!("{count} datagrams"));
+    }
+}
+
+/// ` PTRACE_SEIZE of sshd[812] root`
+fn memory_words(memory: &Memory, out: &mut Vec<u8>) {
+    for word in [memory.access.map(|access| access.name()), memory.request].into_iter().flatten() {
+        out.push(b' ');
+        out.extend_from_slice(word.as_bytes());
+    }
+    out.extend_from_slice(b" of ");
+    let target = &memory.target;
+    match target.pid {
+        Some(pid) => name_and_pid(&target.name, pid, out),
+        None => out.push(b'?'),
+    }
+    if let Some(user) = target.user {
+        out.push(b' ');
+        match user.name {
+            Some(name) => push_quoted(out, name.as_bytes()),
+            None => push_u64(out, user.id.into()),
+        }
+    }
+    if let Some(executable) = target.executable.filter(|path| !is_usual(path, &target.name)) {
+        out.push(b' ');
+        push_quoted(out, executable);
     }
 }
 

@@ -3,7 +3,7 @@
 use bee_trace::decode::{self, Body, Undecodable, decode};
 use bee_trace::wire;
 
-use crate::records::{Bytes, File, HOOK_EXEC, Header, Random, walked};
+use crate::records::{Bytes, File, HOOK_EXEC, Header, Memory, Random, walked};
 
 /// One record of each shape, with every string filled.
 fn each_shape() -> Vec<(&'static str, usize, Bytes)> {
@@ -22,6 +22,12 @@ fn each_shape() -> Vec<(&'static str, usize, Bytes)> {
         ("exit", 112, header.exit(3 << 8)),
         ("rename", 160, header.file(wire::KIND_RENAME, &file)),
         ("connect", 160, header.socket(wire::KIND_CONNECT, b"/run/a.sock")),
+        ("ptrace", 152, header.memory(wire::KIND_PTRACE, &Memory { request: 16, ..Memory::default() })),
+        (
+            "proc-mem",
+            152,
+            header.memory(wire::KIND_PROC_MEM, &Memory { name: b"mem\0", ..Memory::default() }),
+        ),
         ("cgroup", 120, header.cgroup(5, 0, b"/system.slice/a.service\0")),
     ]
 }
@@ -136,8 +142,12 @@ fn a_byte_too_many_is_refused() {
 
 #[test]
 fn lengths_that_do_not_add_up_are_refused() {
-    let lengths: &[(&str, &[usize])] =
-        &[("exec", &[116, 118, 120, 122]), ("rename", &[148, 150, 152, 154]), ("cgroup", &[116])];
+    let lengths: &[(&str, &[usize])] = &[
+        ("exec", &[116, 118, 120, 122]),
+        ("rename", &[148, 150, 152, 154]),
+        ("cgroup", &[116]),
+        ("proc-mem", &[134]),
+    ];
     for (what, _, bytes) in each_shape() {
         let Some((_, at)) = lengths.iter().find(|(name, _)| *name == what) else { continue };
         for at in *at {
@@ -219,6 +229,7 @@ fn no_single_changed_byte_panics_and_what_is_read_lies_inside() {
                     Body::File(file) => vec![file.name, file.walk.0, file.name_2, file.walk_2.0],
                     Body::Cgroup { path, .. } => vec![path],
                     Body::Socket(socket) => vec![socket.path],
+                    Body::Memory(memory) => vec![memory.name],
                     Body::Fork { .. } | Body::Exit(_) => vec![],
                 };
                 for string in strings {

@@ -28,6 +28,7 @@ unit = "backup.service"
 paths = ["/etc/**"]
 [[exclude]]
 unit = "proxy.service"
+actions = ["connect", "open"]
 "#;
 
 fn end(text: &str) -> Option<Endpoint> {
@@ -112,10 +113,12 @@ fn an_exclude_holds_for_what_it_names() {
     let ssh = |to: &Network<'_>| of("/usr/bin/ssh", "x.service", Action::Connect, to);
     assert_eq!(ssh(&to("10.0.0.1:22")), Verdict::Excluded);
     assert_eq!(ssh(&to("11.0.0.1:22")), Verdict::Deliver(Severity::Medium));
-    // One for files says nothing of networks; one without any list is for all.
+    // One for files says nothing of networks; one for actions of those alone.
     let backup = of("/usr/bin/rsync", "backup.service", Action::Connect, &to("11.0.0.1:22"));
     assert_eq!(backup, Verdict::Deliver(Severity::Medium));
     assert_eq!(of("/x", "proxy.service", Action::Connect, &to("11.0.0.1:22")), Verdict::Excluded);
+    let sent = of("/x", "proxy.service", Action::Send, &to("11.0.0.1:22"));
+    assert_eq!(sent, Verdict::Deliver(Severity::Medium));
     let raw = Network { family: 2, protocol: Some((3, 1)), ..Network::default() };
     assert_eq!(of("/usr/bin/ssh", "x.service", Action::Socket, &raw), Verdict::Deliver(Severity::Medium));
 }

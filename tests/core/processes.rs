@@ -8,6 +8,7 @@ use bee_trace::enrich::process::{Image, Known, Processes, Seen, trim};
 
 fn seen(tgid: u32, start_ticks: u64, exec_id: u64) -> Seen {
     Seen {
+        uid: 0,
         tgid,
         time: start_ticks * 10_000_000,
         start_ticks: Some(start_ticks),

@@ -213,6 +213,25 @@ impl Header {
         Bytes::new(&out)
     }
 
+    /// `struct bee_memory`.
+    pub fn memory(&self, kind: u16, memory: &Memory<'_>) -> Bytes {
+        let mut comm = [0; 16];
+        comm[..memory.comm.len()].copy_from_slice(memory.comm);
+        let mut out = self.bytes(kind);
+        put(&mut out, 104..112, &memory.start.to_ne_bytes());
+        put(&mut out, 112..116, &memory.tgid.to_ne_bytes());
+        put(&mut out, 116..120, &memory.tgid.to_ne_bytes());
+        put(&mut out, 120..124, &memory.uid.to_ne_bytes());
+        put(&mut out, 124..128, &memory.number.to_ne_bytes());
+        put(&mut out, 128..132, &memory.request.to_ne_bytes());
+        put(&mut out, 132..134, &[memory.access, 0]);
+        put(&mut out, 134..136, &length(memory.name));
+        put(&mut out, 136..152, &comm);
+        out.extend_from_slice(memory.name);
+        set_length(&mut out);
+        Bytes::new(&out)
+    }
+
     /// `struct bee_cgroup`.
     pub fn cgroup(&self, id: u64, removed: u32, path: &[u8]) -> Bytes {
         let mut out = self.bytes(wire::KIND_CGROUP);
@@ -228,6 +247,19 @@ impl Header {
 
 fn length(part: &[u8]) -> [u8; 2] {
     u16::try_from(part.len()).unwrap().to_ne_bytes()
+}
+
+/// The part of a memory record that is not the header.
+#[derive(Clone, Copy, Default)]
+pub struct Memory<'a> {
+    pub start: u64,
+    pub tgid: u32,
+    pub uid: u32,
+    pub number: u32,
+    pub request: u32,
+    pub access: u8,
+    pub comm: &'a [u8],
+    pub name: &'a [u8],
 }
 
 /// The part of a file record that is not the header.

@@ -10,10 +10,13 @@ mod harness;
 
 mod attrs;
 mod check;
+mod control;
 mod flags;
 mod hog;
 mod identity;
+mod journal;
 mod lifecycle;
+mod memory;
 mod names;
 mod network;
 mod opens;

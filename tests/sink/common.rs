@@ -5,11 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bee_trace::config::{Format, Output};
 use bee_trace::event::{
-    ACTIONS, Access, Action, Args, Body, Device, Endpoint, EntityId, Event, Exec, File, Flags, Loss, Network,
-    Outcome, Parent, Process, Severity, User,
+    ACTIONS, Access, Action, Args, Body, Device, Endpoint, EntityId, Event, Exec, File, Flags, Loss, Memory,
+    Network, Outcome, Parent, Process, Severity, Target, User,
 };
-use bee_trace::sink::{SinkCounters, json};
+use bee_trace::sink::{Opening, SinkCounters, json};
 use serde_json::Value;
 
 /// A directory of our own that goes when the test ends.
@@ -88,6 +89,22 @@ pub fn connection() -> Network<'static> {
     }
 }
 
+/// A seize of a vault's.
+pub fn memory() -> Memory<'static> {
+    Memory {
+        request: Some("PTRACE_SEIZE"),
+        access: None,
+        target: Target {
+            pid: Some(812),
+            name: Cow::Borrowed(b"vault"),
+            executable: Some(b"/opt/vault"),
+            user: Some(User { id: 0, name: Some("root") }),
+            start: 1,
+            entity_id: Some(EntityId { boot: 1, pid: 812, start_ticks: 7 }),
+        },
+    }
+}
+
 /// One event of every action, each field filled somewhere.
 pub fn samples() -> Vec<Event<'static>> {
     let mut full = shadow();
@@ -114,6 +131,13 @@ pub fn samples() -> Vec<Event<'static>> {
                     count: 5,
                     since: 1,
                 }),
+                Action::Ptrace
+                | Action::VmRead
+                | Action::VmWrite
+                | Action::ProcMem
+                | Action::ProcEnviron
+                | Action::ProcMaps
+                | Action::PidfdGetfd => Body::Memory(memory()),
                 Action::Start | Action::Stop => Body::Note("watching".into()),
                 Action::Connect | Action::Send | Action::Accept | Action::Listen | Action::Socket => {
                     Body::Network(connection())
@@ -207,6 +231,32 @@ pub fn pipe() -> (fs::File, fs::File) {
     (reader.into(), writer.into())
 }
 
+/// Everything, nowhere in particular.
+pub fn output() -> Output {
+    let actions: Vec<Action> = ACTIONS.iter().map(|facts| facts.action).collect();
+    Output {
+        to: Vec::new(),
+        format: Format::Json,
+        file: None,
+        rotate_mib: 1,
+        rotate_keep: 1,
+        journal_actions: actions.clone(),
+        actions,
+        journal_fold_seconds: 0,
+    }
+}
+
+/// As a shell would start it.
+pub fn opening() -> Opening<'static> {
+    Opening {
+        host: "pi",
+        queue_bytes: 4 << 20,
+        terminal: false,
+        under_systemd: false,
+        journal: std::path::Path::new("/nonexistent/socket"),
+    }
+}
+
 pub fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
@@ -214,7 +264,7 @@ pub fn soon() -> Instant {
 pub fn assert_exact(counters: SinkCounters, offered: u64) {
     assert_eq!(counters.offered, offered);
     assert_eq!(
-        counters.accepted + counters.queue_full + counters.refused,
+        counters.accepted + counters.queue_full + counters.refused + counters.folded,
         offered,
         "every line in exactly one counter: {counters:?}"
     );

@@ -4,5 +4,7 @@
 
 mod common;
 mod file;
+mod fold;
+mod journal;
 mod queue;
 mod render;

@@ -42,6 +42,10 @@ for expected in $(cat /vm/expect); do
         paths::root_relative_dotdot_chdir_dirfd_and_a_path_in_an_untouched_page)
       [ "$(uname -m)" != x86_64 ] || tests+=(opens::root_the_32_bit_gate_from_a_64_bit_process)
       ;;
+    memory=*)
+      tests+=(memory::root_each_of_the_seven_with_both_processes memory::root_refused_tries_are_told_with_their_errno
+        memory::root_a_child_that_asks_to_be_traced)
+      ;;
     process=*)
       tests+=(process::root_exec_with_arguments process::root_forks_and_exits_are_counted_exactly
         check::root_check_names_every_blind_spot_of_its_tiers)

@@ -12,6 +12,7 @@ for tier in full kprobe tracepoint portable; do
     if BEE_FORCE_TIER=$tier /vm/e2e --test-threads=1 --exact opens::root_a_user_reads_the_own_key \
       refused::root_a_user_tries_files_of_root names::root_links paths::root_a_path_sixty_components_deep \
       paths::root_relative_dotdot_chdir_dirfd_and_a_path_in_an_untouched_page \
+      memory::root_each_of_the_seven_with_both_processes memory::root_refused_tries_are_told_with_their_errno \
       process::root_exec_with_arguments process::root_forks_and_exits_are_counted_exactly; then
       passed=$((passed + 1))
       echo "ok: tier $tier"

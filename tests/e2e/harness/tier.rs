@@ -64,6 +64,10 @@ pub const WIDTH: Blind = Blind { sensor: "network", words: "are told as those of
 /// Whether a datagram could be sent.
 pub const SEND_RESULT: Blind =
     Blind { sensor: "network", words: "whether a datagram could be sent is not known" };
+/// What a target is called now.
+pub const TARGET: Blind = Blind { sensor: "memory", words: "what the process table knows" };
+/// Files of a process in a directory that the name does not tell.
+pub const PROC_NAMES: Blind = Blind { sensor: "memory", words: "known by name alone" };
 
 impl Blind {
     /// Whether the tier in use declares it.

@@ -92,6 +92,11 @@ impl Trigger {
         Self { program, args: Vec::new(), abi, uid: 0, gid: 0, env: Vec::new() }
     }
 
+    /// Where it lies.
+    pub fn program(&self) -> PathBuf {
+        self.program.clone()
+    }
+
     /// Appends arguments.
     pub fn args<T: AsRef<std::ffi::OsStr>>(mut self, args: impl IntoIterator<Item = T>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_str().unwrap().to_owned()));
