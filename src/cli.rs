@@ -63,6 +63,8 @@ pub enum Sensor {
     Process,
     /// Opens and name changes of watched files.
     File,
+    /// Connections, datagrams, listeners, unusual sockets.
+    Network,
     /// Who reaches for the memory of other processes.
     Memory,
 }
@@ -73,6 +75,7 @@ impl Sensor {
         match self {
             Self::Process => "process",
             Self::File => "file",
+            Self::Network => "network",
             Self::Memory => "memory",
         }
     }
@@ -91,9 +94,9 @@ pub enum OutputFormat {
 
 /// Watches this machine from inside the kernel and reports who touches what it should not.
 ///
-/// It reports programs that are executed and who opens, changes or renames watched files: private
-/// keys, password files, credentials. Everything is configured in one file; the options here are
-/// stronger than it.
+/// It reports programs that are executed, connections to and from other machines, and who opens,
+/// changes or renames watched files: private keys, password files, credentials. Everything is
+/// configured in one file; the options here are stronger than it.
 ///
 /// It needs privilege only to load its eBPF programs. When they run it drops every capability,
 /// is no longer root, and says so before it reports itself ready.
@@ -450,7 +453,7 @@ mod tests {
             "bee-traced extra",
             "bee-traced --duration 0",
             "bee-traced --duration -1",
-            "bee-traced --sensors network",
+            "bee-traced --sensors nothing",
             "bee-traced --sensors process,,file",
             "bee-traced --force-tier best",
             "bee-traced --output xml",

@@ -31,6 +31,8 @@ pub const CAUSE_MEANINGS: &[(&str, &str)] = &[
     ("self", "a file event of the daemon or its scanner: none"),
     ("demoted", "over `limits.alerts_per_second`, so it went to the bulk ring; counted there a second time"),
     ("unnamed", "tier `portable`: a file was opened by handle, and which is not to be told"),
+    ("folded", "a datagram that a later event of its flow counts"),
+    ("filtered", "an act on a socket that the configuration does not ask for, or that was asked for again"),
 ];
 
 /// `text` with its generated parts written anew. A part lies between

@@ -132,7 +132,7 @@ fn each_mistake_is_placed_and_answered() {
         ),
         (
             "[[exclude]]\nunit = \"cron.service\"\npaths = []",
-            "c.toml:3:9: exclude.paths: is empty; name the files, or leave the key out to exclude all of them",
+            "c.toml:3:9: exclude.paths: is empty; name some, or leave the key out to exclude all of them",
         ),
         (
             "[[exclude]]\nunit = \"cron.service\"\npaths = [\"*\"]",
@@ -314,6 +314,10 @@ fn another(kind: Kind, default: Preset) -> &'static str {
         (Kind::Text(_), Preset::Text("json")) => "\"pretty\"",
         (Kind::Text(_), Preset::Text("bee-trace")) => "\"somebody\"",
         (Kind::Text(_), _) => "\"/elsewhere\"",
+        (Kind::List(Shape::Port), _) => "[\"22\"]",
+        (Kind::List(Shape::Address), _) => "[\"192.0.2.1\"]",
+        (Kind::List(Shape::SocketKind), _) => "[\"raw\"]",
+        (Kind::List(Shape::NetworkAction), _) => "[\"send\"]",
         (Kind::List(Shape::Place), _) => "[\"journal\"]",
         (Kind::List(shape), _) if shape.check("open").is_ok() && shape.check("/x").is_err() => "[\"open\"]",
         (Kind::List(shape), _) if shape.check("/x").is_ok() => "[\"/x\"]",

@@ -5,6 +5,7 @@ mod compare;
 mod defaults;
 mod exclude;
 mod load;
+mod network;
 mod options;
 mod problem;
 mod profiles;
@@ -19,6 +20,7 @@ use crate::watch::Pattern;
 
 pub use compare::{Difference, InForce, differences};
 pub use load::{Loaded, Origin, Sources, load, load_files};
+pub use network::{AddressRange, PortRange, SocketKinds};
 pub use options::{OPTIONS, Preset, Setting, restart_needed};
 pub use problem::Problem;
 pub use profiles::{BESIDE, Files, INSTALLED, shipped_names};
@@ -44,6 +46,8 @@ pub struct Config {
     pub process: Process,
     /// `[file]`
     pub file: File,
+    /// `[network]`
+    pub network: Network,
     /// `[[exclude]]`
     pub exclude: Vec<Exclude>,
     /// `[limits]`
@@ -63,6 +67,8 @@ pub struct Sensors {
     pub process: bool,
     /// opens and name changes of watched files.
     pub file: bool,
+    /// connections, datagrams, listeners, unusual sockets.
+    pub network: bool,
     /// who reaches for the memory of others.
     pub memory: bool,
 }
@@ -87,6 +93,33 @@ pub struct File {
     pub scan_skip: Vec<PathBuf>,
 }
 
+/// `[network]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    /// What is observed: among connect, send, accept, listen and socket.
+    pub actions: Vec<Action>,
+    /// Ports whose use is reported as high.
+    pub suspicious_ports: Vec<PortRange>,
+    /// Addresses likewise.
+    pub suspicious_addresses: Vec<AddressRange>,
+    /// Ports whose use is reported as medium.
+    pub monitored_ports: Vec<PortRange>,
+    /// Addresses likewise.
+    pub monitored_addresses: Vec<AddressRange>,
+    /// Ports whose use is reported as info.
+    pub safe_ports: Vec<PortRange>,
+    /// Addresses likewise.
+    pub safe_addresses: Vec<AddressRange>,
+    /// Addresses traffic with which is not reported at all.
+    pub ignore: Vec<AddressRange>,
+    /// Names of local sockets connections to which are reported.
+    pub unix: Vec<Pattern>,
+    /// Kinds of sockets that are reported when they are made.
+    pub sockets: SocketKinds,
+    /// Seconds in which the datagrams of a flow are one event; 0: each is one.
+    pub window: u32,
+}
+
 /// `[[exclude]]`: what is not reported though it is watched. Never by comm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exclude {
@@ -94,8 +127,10 @@ pub struct Exclude {
     pub exe: Option<PathBuf>,
     /// systemd unit.
     pub unit: Option<String>,
-    /// Only for these files; empty: for all.
+    /// Only for these files; empty, and no networks either: for all.
     pub paths: Vec<Pattern>,
+    /// Only for traffic with these addresses; empty, and no paths either: for all.
+    pub networks: Vec<AddressRange>,
     /// Only these actions; empty: those on files.
     pub actions: Vec<Action>,
 }
@@ -117,6 +152,8 @@ pub struct Limits {
     pub inodes: u32,
     /// Processes the table can hold.
     pub processes: u32,
+    /// Flows of datagrams the kernel table can hold. Needs a restart.
+    pub flows: u32,
     /// Bytes a sink may be behind before its lines are dropped and counted, in KiB. Needs a restart.
     pub queue_kib: u32,
 }

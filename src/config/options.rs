@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::defaults;
 use super::shape::{ALWAYS_WRITTEN, Kind, Shape};
-use super::{Config, Control, File, Format, Host, Limits, Output, Place, Process, Sensors};
+use super::{
+    AddressRange, Config, Control, File, Format, Host, Limits, Network, Output, Place, PortRange, Process,
+    Sensors, SocketKinds,
+};
 use crate::event::{ACTIONS, Action};
 use crate::watch::Pattern;
 
@@ -98,6 +101,18 @@ impl Value {
         // Checked before it comes here; the tests hold that every default parses.
         self.list().iter().filter_map(|text| Pattern::parse(text).ok()).collect()
     }
+    fn ports(&self) -> Vec<PortRange> {
+        self.list().iter().filter_map(|text| PortRange::parse(text)).collect()
+    }
+    fn addresses(&self) -> Vec<AddressRange> {
+        self.list().iter().filter_map(|text| AddressRange::parse(text)).collect()
+    }
+    fn of_ports(ports: &[PortRange]) -> Self {
+        Self::List(ports.iter().map(|range| range.text()).collect())
+    }
+    fn of_addresses(addresses: &[AddressRange]) -> Self {
+        Self::List(addresses.iter().map(|range| range.text()).collect())
+    }
     fn path_or_none(&self) -> Option<PathBuf> {
         Some(self.text()).filter(|text| !text.is_empty()).map(PathBuf::from)
     }
@@ -129,7 +144,10 @@ macro_rules! settings {
             kind: $kind,
             default: Preset::$preset($default),
             restart: $restart,
-            appends: matches!($kind, Kind::List(Shape::Pattern)),
+            appends: matches!(
+                $kind,
+                Kind::List(Shape::Pattern | Shape::Port | Shape::Address | Shape::SocketKind)
+            ),
             doc: $doc,
             get: |$config| $get,
             set: |$target, $value| $set,
@@ -148,6 +166,9 @@ settings! {
     "sensors.file", Kind::Bool, Bool true, true,
     "The file sensor: opens and name changes of watched files.",
     |c| Value::Bool(c.sensors.file), |c, v| c.sensors.file = v.bool();
+    "sensors.network", Kind::Bool, Bool true, true,
+    "The network sensor: connections, datagrams, listeners, and sockets that are neither TCP nor UDP.",
+    |c| Value::Bool(c.sensors.network), |c, v| c.sensors.network = v.bool();
     "sensors.memory", Kind::Bool, Bool true, true,
     "The memory sensor: who traces, reads or writes another process, or opens its memory, environment or \
      address map in /proc.",
@@ -176,6 +197,56 @@ settings! {
     |c| Value::List(c.file.scan_skip.iter().map(|path| path.to_string_lossy().into_owned()).collect()),
     |c, v| c.file.scan_skip = v.list().iter().map(PathBuf::from).collect();
 
+    "network.actions", Kind::List(Shape::NetworkAction), List defaults::NETWORK_ACTIONS, false,
+    "What is observed at all; the kernel side passes over the rest.",
+    |c| Value::List(c.network.actions.iter().map(|action| action.name().to_owned()).collect()),
+    |c, v| c.network.actions = v.list().iter().filter_map(|name| Action::from_name(name)).collect();
+    "network.suspicious_ports", Kind::List(Shape::Port), List defaults::SUSPICIOUS_PORTS, false,
+    "Ports whose use is reported as `high`. What is on several lists is suspicious before it is monitored, \
+     and monitored before it is safe; what is on none is reported as `low`.",
+    |c| Value::of_ports(&c.network.suspicious_ports), |c, v| c.network.suspicious_ports = v.ports();
+    "network.suspicious_addresses", Kind::List(Shape::Address), List &[], false,
+    "Addresses and networks traffic with which is reported as `high`. An IPv4 address inside IPv6 \
+     (::ffff:192.0.2.1) is an IPv4 one, here and everywhere.",
+    |c| Value::of_addresses(&c.network.suspicious_addresses),
+    |c, v| c.network.suspicious_addresses = v.addresses();
+    "network.monitored_ports", Kind::List(Shape::Port), List defaults::MONITORED_PORTS, false,
+    "Ports whose use is reported as `medium`.",
+    |c| Value::of_ports(&c.network.monitored_ports), |c, v| c.network.monitored_ports = v.ports();
+    "network.monitored_addresses", Kind::List(Shape::Address), List &[], false,
+    "Addresses and networks traffic with which is reported as `medium`.",
+    |c| Value::of_addresses(&c.network.monitored_addresses),
+    |c, v| c.network.monitored_addresses = v.addresses();
+    "network.safe_ports", Kind::List(Shape::Port), List defaults::SAFE_PORTS, false,
+    "Ports whose use is reported as `info`.",
+    |c| Value::of_ports(&c.network.safe_ports), |c, v| c.network.safe_ports = v.ports();
+    "network.safe_addresses", Kind::List(Shape::Address), List &[], false,
+    "Addresses and networks traffic with which is reported as `info`.",
+    |c| Value::of_addresses(&c.network.safe_addresses), |c, v| c.network.safe_addresses = v.addresses();
+    "network.ignore", Kind::List(Shape::Address), List defaults::NETWORK_IGNORE, false,
+    "Addresses and networks traffic with which is not reported, whatever the lists above say. What a machine \
+     sends itself does not leave it, so that is here; without it the kernel side reports it too. Listeners \
+     are reported at any address.",
+    |c| Value::of_addresses(&c.network.ignore), |c, v| c.network.ignore = v.addresses();
+    "network.unix", Kind::List(Shape::Pattern), List defaults::UNIX, false,
+    "Local sockets, by the name the caller gives: connections to them are reported as `medium`. The name of \
+     an abstract one begins with @.",
+    |c| Value::of_patterns(&c.network.unix), |c, v| c.network.unix = v.patterns();
+    "network.sockets", Kind::List(Shape::SocketKind), List defaults::SOCKETS, false,
+    "Kinds of sockets that are reported as `medium` when they are made: `raw` ones of the Internet, those of \
+     a `protocol` beside TCP and UDP, address families by name, and all `other` families.",
+    |c| Value::List(c.network.sockets.list()),
+    |c, v| {
+        c.network.sockets = SocketKinds::default();
+        for word in v.list() {
+            c.network.sockets.add(word);
+        }
+    };
+    "network.window", range(0, 86_400), Integer 60, false,
+    "Seconds in which the datagrams of one process to one address and port are one event: the first at once, \
+     the others as a count in a later one. 0: each is an event.",
+    |c| Value::Integer(c.network.window), |c, v| c.network.window = v.integer();
+
     "limits.alert_ring_kib", range(16, 65536), Integer 512, true,
     "Size in KiB of the ring that alerts come through; rounded up to a power of two of pages.",
     |c| Value::Integer(c.limits.alert_ring_kib), |c, v| c.limits.alert_ring_kib = v.integer();
@@ -198,6 +269,10 @@ settings! {
     "limits.processes", range(256, 1_048_576), Integer 8192, true,
     "How many processes the process table holds; those over it are reported with fewer facts.",
     |c| Value::Integer(c.limits.processes), |c, v| c.limits.processes = v.integer();
+    "limits.flows", range(64, 1_048_576), Integer 1024, true,
+    "How many flows of datagrams the table in the kernel holds; of those over it the one longest silent \
+     is forgotten, and its next datagram is an event at once.",
+    |c| Value::Integer(c.limits.flows), |c, v| c.limits.flows = v.integer();
     "limits.queue_kib", range(16, 1_048_576), Integer 1024, true,
     "How many KiB a sink may be behind before its lines are dropped and counted.",
     |c| Value::Integer(c.limits.queue_kib), |c, v| c.limits.queue_kib = v.integer();
@@ -260,13 +335,26 @@ settings! {
 impl Default for Config {
     fn default() -> Self {
         let mut config = Self {
-            sensors: Sensors { process: false, file: false, memory: false },
+            sensors: Sensors { process: false, file: false, network: false, memory: false },
             process: Process { secret_env_patterns: Vec::new() },
             file: File {
                 watch: Vec::new(),
                 watch_write: Vec::new(),
                 ignore: Vec::new(),
                 scan_skip: Vec::new(),
+            },
+            network: Network {
+                actions: Vec::new(),
+                suspicious_ports: Vec::new(),
+                suspicious_addresses: Vec::new(),
+                monitored_ports: Vec::new(),
+                monitored_addresses: Vec::new(),
+                safe_ports: Vec::new(),
+                safe_addresses: Vec::new(),
+                ignore: Vec::new(),
+                unix: Vec::new(),
+                sockets: SocketKinds::default(),
+                window: 0,
             },
             exclude: defaults::exclude(),
             limits: Limits {
@@ -277,6 +365,7 @@ impl Default for Config {
                 events_per_second: 0,
                 inodes: 0,
                 processes: 0,
+                flows: 0,
                 queue_kib: 0,
             },
             output: Output {

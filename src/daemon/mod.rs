@@ -7,6 +7,7 @@
 
 mod control;
 mod filesystems;
+mod flows;
 mod losses;
 mod policy;
 mod rate;
@@ -38,6 +39,7 @@ use crate::scanner::Answer;
 use crate::shared::{Counters, Settings, State, emitted};
 use control::Hands;
 use filesystems::FileSystems;
+use flows::Flows;
 use losses::Losses;
 use policy::Policies;
 use scans::Scans;
@@ -74,6 +76,7 @@ pub struct Daemon<'a> {
     filesystems: FileSystems,
     mountinfo: File,
     losses: Losses,
+    flows: Flows,
     tell: Instant,
     waiter: Waiter,
     signals: Signals,
@@ -124,7 +127,7 @@ impl Daemon<'_> {
             self.housekeeping(now);
             self.feed_watchers();
             let sinks = self.pipeline.sinks.iter().filter_map(|sink| sink.due());
-            let others = [self.until, self.scans.due(), self.hands.due()];
+            let others = [self.until, self.scans.due(), self.hands.due(), self.flows.due()];
             for when in self.due.into_iter().chain(others).flatten().chain(sinks) {
                 self.waiter.wake_at(when);
             }
@@ -248,6 +251,18 @@ impl Daemon<'_> {
             self.enforce();
         }
         self.scan(now);
+        self.tell_flows(false);
+    }
+
+    /// Tells of datagrams that were counted and not told; with `all`, at once.
+    fn tell_flows(&mut self, all: bool) {
+        let made = &mut self.made;
+        let sequence = || {
+            *made += 1;
+            *made << 3 | 2
+        };
+        let window = Duration::from_secs(self.config.network.window.into());
+        self.flows.tell(&self.counters, &mut self.pipeline, window, all, sequence);
     }
 
     /// Sends the scanner where it has to go. A directory that is moved while it
@@ -459,6 +474,7 @@ impl Daemon<'_> {
         while self.rings.iter().any(|ring| ring.waiting() > 0) && self.due.iter().any(Option::is_some) {
             self.drain();
         }
+        self.tell_flows(true);
         self.tell_losses();
         let reading = self.counters.read();
         let mut sums = [0; 2];

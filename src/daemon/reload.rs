@@ -92,6 +92,7 @@ impl Overrides {
         if let Some(sensors) = &self.sensors {
             config.sensors.process = sensors.contains(&"process");
             config.sensors.file = sensors.contains(&"file");
+            config.sensors.network = sensors.contains(&"network");
             config.sensors.memory = sensors.contains(&"memory");
         }
     }

@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::control::Hands;
 use super::filesystems::FileSystems;
+use super::flows::Flows;
 use super::losses::Losses;
 use super::policy::{Policies, memory_devices};
 use super::scans::Scans;
@@ -119,17 +120,18 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     pipeline.devices = memory_devices().map(|(node, name)| (node, name.as_bytes().into())).collect();
     let rings = [Ring::of(maps.get("alerts")?)?, Ring::of(maps.get("bulk")?)?];
     let types = types(&config)?;
+    let cgroup = config.host.cgroup.clone().or_else(|| cgroup_mount(&config));
     let conditions = Conditions {
         btf: types.as_ref().map(|file| file.path.as_path()),
         forced: options.force_tier,
+        cgroup: cgroup.as_deref(),
         ..Conditions::new(&maps)
     };
-    let (sensors, absent) = sensors(&config, &conditions, || {
-        let cgroup = config.host.cgroup.clone().or_else(|| cgroup_mount(&config));
-        pipeline.enrich.prime(&config.host.proc, cgroup.as_deref())
-    })?;
+    let (sensors, absent) =
+        sensors(&config, &conditions, || pipeline.enrich.prime(&config.host.proc, cgroup.as_deref()))?;
 
     let waiter = Waiter::new()?;
+    let flows = Flows::new(&maps)?;
     waiter.add(rings[0].as_fd(), Source::Alerts)?;
     waiter.add(rings[1].as_fd(), Source::Bulk)?;
     waiter.add(signals.stop.as_fd(), Source::Stop)?;
@@ -161,6 +163,7 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         filesystems,
         mountinfo,
         losses,
+        flows,
         tell: started,
         waiter,
         signals,
@@ -260,6 +263,7 @@ type Absent = Vec<(&'static str, String)>;
 pub(super) fn wanted(config: &Config, name: &str) -> bool {
     match name {
         "process" => config.sensors.process,
+        "network" => config.sensors.network,
         "memory" => config.sensors.memory,
         _ => config.sensors.file,
     }
@@ -304,8 +308,7 @@ fn load(families: &[&Family], conditions: &Conditions<'_>) -> Vec<Sensor> {
 }
 
 fn cgroup_mount(config: &Config) -> Option<PathBuf> {
-    let mounts = mounts::read(&places(config)).ok()?;
-    mounts::find(&mounts, "cgroup2", std::path::Path::new("/sys/fs/cgroup")).map(|mount| mount.point.clone())
+    mounts::cgroup2(&places(config))
 }
 
 /// Signals as bytes in a socket pair, which epoll can wait for.
@@ -400,6 +403,7 @@ impl Daemon<'_> {
         self.pipeline.canary = Canary { pid: child.pid(), known, ..Default::default() };
         self.settings.set_canary_tgid(child.pid());
         let acted = child.act()?;
+        self.pipeline.canary.port = acted.port;
         let deadline = Instant::now() + CANARY;
         let silent = loop {
             self.drain();

@@ -30,6 +30,16 @@ pub enum Action {
     Truncate,
     /// A device node for a watched device, or a node under a watched name.
     Mknod,
+    /// A connection was asked for, or the socket of a process given the address it sends to.
+    Connect,
+    /// Datagrams were sent.
+    Send,
+    /// A connection was accepted.
+    Accept,
+    /// A socket waits for connections.
+    Listen,
+    /// A socket was made that is neither TCP nor UDP.
+    Socket,
     /// A process was attached to by `ptrace`, or asked its parent to.
     Ptrace,
     /// Another process's memory was read (`process_vm_readv`).
@@ -159,6 +169,51 @@ pub const ACTIONS: &[ActionFacts] = &[
         &["creation"],
         "file",
         "a device node for a watched device was made",
+    ),
+    facts(
+        Action::Connect,
+        "connect",
+        "event",
+        &["network"],
+        &["connection", "start"],
+        "network",
+        "a process connected to an address or to a local socket, or tried",
+    ),
+    facts(
+        Action::Send,
+        "send",
+        "event",
+        &["network"],
+        &["connection", "info"],
+        "network",
+        "a process sent datagrams; one event for each destination and `network.window`",
+    ),
+    facts(
+        Action::Accept,
+        "accept",
+        "event",
+        &["network"],
+        &["connection", "start"],
+        "network",
+        "a process accepted a connection",
+    ),
+    facts(
+        Action::Listen,
+        "listen",
+        "event",
+        &["network"],
+        &["start"],
+        "network",
+        "a process began to wait for connections",
+    ),
+    facts(
+        Action::Socket,
+        "socket",
+        "event",
+        &["network"],
+        &["start"],
+        "network",
+        "a process made a socket of a kind that is neither TCP nor UDP, or tried",
     ),
     facts(
         Action::Ptrace,

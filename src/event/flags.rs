@@ -68,6 +68,12 @@ flags! {
     EXE_AS_GIVEN = 34, "exe_as_given";
     /// With which status or by which signal the process ended was not seen.
     STATUS_UNKNOWN = 35, "status_unknown";
+    /// The act was made through io_uring, not by a system call of its own.
+    IO_URING = 40, "io_uring";
+    /// The call returned before the connection was made, or refused; how it ends is not told.
+    IN_PROGRESS = 41, "in_progress";
+    /// The connection was begun with data in its first packet (TCP Fast Open).
+    FAST_OPEN = 42, "fast_open";
     /// The target had ended.
     TARGET_EXITED = 48, "target_exited";
     /// The target is the process with the number that the caller gave; in another pid namespace that is another one.

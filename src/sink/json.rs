@@ -11,7 +11,8 @@
 
 use super::form::{Form, Json};
 use crate::event::{
-    Body, Device, EntityId, Event, Exec, File, Flags, Loss, Memory, Outcome, Process, Target,
+    Body, Device, Endpoint, EntityId, Event, Exec, File, Flags, Loss, Memory, Network, Outcome, Process,
+    Target,
 };
 use crate::text;
 
@@ -40,6 +41,9 @@ pub(super) fn walk<F: Form>(event: &Event, host: &str, out: &mut Vec<u8>, form: 
     }
     if let Body::File(file) = &event.body {
         line.file(file);
+    }
+    if let Body::Network(network) = &event.body {
+        line.network(network);
     }
     if let Body::Note(note) = &event.body {
         line.text("\"message\":", note);
@@ -119,6 +123,9 @@ impl<F: Form> Line<'_, F> {
         self.close(b']');
         self.open("\"type\":", b'[');
         facts.types.iter().for_each(|word| self.text("", word));
+        if let (Body::Network(_), Some(word)) = (&event.body, permission(event.outcome)) {
+            self.text("", word);
+        }
         self.close(b']');
         self.text("\"action\":", facts.name);
         match event.outcome {
@@ -274,6 +281,52 @@ impl<F: Form> Line<'_, F> {
         self.close(b'}');
     }
 
+    fn network(&mut self, network: &Network) {
+        if let Some(source) = network.source {
+            self.open("\"source\":", b'{');
+            self.endpoint(source);
+            self.close(b'}');
+        }
+        if network.destination.is_some() || network.path.is_some() {
+            self.open("\"destination\":", b'{');
+            network.destination.into_iter().for_each(|end| self.endpoint(end));
+            if let Some(path) = &network.path {
+                self.bytes("\"address\":", path);
+            }
+            self.close(b'}');
+        }
+        let words = [
+            ("\"transport\":", network.transport()),
+            ("\"type\":", network.family_name()),
+            ("\"direction\":", network.direction()),
+        ];
+        if words.iter().any(|(_, word)| word.is_some()) {
+            self.open("\"network\":", b'{');
+            for (key, word) in words {
+                word.into_iter().for_each(|word| self.text(key, word));
+            }
+            self.close(b'}');
+        }
+    }
+
+    fn endpoint(&mut self, end: Endpoint) {
+        self.text("\"ip\":", &end.ip.to_string());
+        if end.port != 0 {
+            self.number("\"port\":", end.port.into());
+        }
+    }
+
+    fn bee_network(&mut self, network: &Network) {
+        network.count.into_iter().for_each(|count| self.number("\"count\":", count));
+        self.open("\"socket\":", b'{');
+        self.number("\"family\":", network.family.into());
+        if let Some((_, protocol)) = network.protocol {
+            network.type_name().into_iter().for_each(|word| self.text("\"type\":", word));
+            self.number("\"protocol\":", protocol.into());
+        }
+        self.close(b'}');
+    }
+
     fn bee(&mut self, event: &Event) {
         self.open("\"bee\":", b'{');
         self.text("\"sensor\":", event.action.facts().sensor);
@@ -297,6 +350,7 @@ impl<F: Form> Line<'_, F> {
         match &event.body {
             Body::File(file) => self.bee_file(file),
             Body::Exec(exec) => self.bee_exec(exec),
+            Body::Network(network) => self.bee_network(network),
             Body::Exit { signal: Some(signal), .. } => self.number("\"signal\":", (*signal).into()),
             Body::Loss(loss) => self.bee_loss(loss),
             Body::Memory(memory) => self.bee_memory(memory),
@@ -351,6 +405,16 @@ impl<F: Form> Line<'_, F> {
         self.number("\"count\":", loss.count);
         self.time("\"since\":", loss.since);
         self.close(b'}');
+    }
+}
+
+/// What ECS adds to `event.type` of a connection: whether it was let be.
+fn permission(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Success => Some("allowed"),
+        Outcome::Failure(libc::EACCES | libc::EPERM) => Some("denied"),
+        Outcome::Failure(_) => Some("error"),
+        Outcome::Unknown => None,
     }
 }
 

@@ -3,8 +3,11 @@
 //! move the cursor nor look like a second line or another field.
 
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 
-use crate::event::{Action, Body, Device, Event, Exec, File, Loss, Memory, Outcome, Process, Severity};
+use crate::event::{
+    Action, Body, Device, Endpoint, Event, Exec, File, Loss, Memory, Network, Outcome, Process, Severity,
+};
 use crate::text::{self, push_quoted, push_shown, push_u64};
 
 /// Characters of argv that are shown.
@@ -116,6 +119,7 @@ impl View {
             Body::Exec(exec) => exec_words(event.process.as_ref(), exec, out),
             Body::Exit { code, signal } => exit_words(*code, *signal, out),
             Body::File(file) => file_words(event.action, file, out),
+            Body::Network(network) => network_words(event.action, network, out),
             Body::Memory(memory) => memory_words(memory, out),
             Body::Loss(loss) => self.loss_words(loss, out),
             Body::Note(note) => {
@@ -311,6 +315,40 @@ fn file_words(action: Action, file: &File, out: &mut Vec<u8>) {
         push_u64(out, major.into());
         out.push(b':');
         push_u64(out, minor.into());
+    }
+}
+
+/// `tcp 192.0.2.1:443`, `udp [2001:db8::1]:53 17 datagrams`, `tcp 0.0.0.0:22 from 192.0.2.1:40000`.
+fn network_words(action: Action, network: &Network, out: &mut Vec<u8>) {
+    let word = |out: &mut Vec<u8>, word: &str| {
+        out.push(b' ');
+        out.extend_from_slice(word.as_bytes());
+    };
+    let end = |end: Endpoint| match (end.port, end.ip) {
+        (0, ip) => ip.to_string(),
+        (port, ip) => SocketAddr::new(ip, port).to_string(),
+    };
+    if action == Action::Socket || network.transport().is_none() {
+        match network.family_name() {
+            Some(name) => word(out, name),
+            None => word(out, &format!("family {}", network.family)),
+        }
+    }
+    if action == Action::Socket {
+        network.type_name().into_iter().for_each(|name| word(out, name));
+    }
+    network.transport().into_iter().for_each(|name| word(out, name));
+    if let Some(path) = &network.path {
+        out.push(b' ');
+        push_quoted(out, path);
+    }
+    network.destination.into_iter().for_each(|destination| word(out, &end(destination)));
+    if let (Action::Accept, Some(source)) = (action, network.source) {
+        word(out, "from");
+        word(out, &end(source));
+    }
+    if let Some(count) = network.count.filter(|count| *count != 1) {
+        word(out, &format!("{count} datagrams"));
     }
 }
 

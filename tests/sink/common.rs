@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bee_trace::config::{Format, Output};
 use bee_trace::event::{
-    ACTIONS, Access, Action, Args, Body, Device, EntityId, Event, Exec, File, Flags, Loss, Memory, Outcome,
-    Parent, Process, Severity, Target, User,
+    ACTIONS, Access, Action, Args, Body, Device, Endpoint, EntityId, Event, Exec, File, Flags, Loss, Memory,
+    Network, Outcome, Parent, Process, Severity, Target, User,
 };
 use bee_trace::sink::{Opening, SinkCounters, json};
 use serde_json::Value;
@@ -76,6 +76,19 @@ pub fn shadow() -> File<'static> {
     }
 }
 
+pub fn connection() -> Network<'static> {
+    let end = |ip: [u8; 4], port| Some(Endpoint { ip: ip.into(), port });
+    Network {
+        source: end([192, 0, 2, 1], 40_000),
+        destination: end([198, 51, 100, 7], 443),
+        path: Some(Cow::Borrowed(b"/run/x")),
+        family: 2,
+        protocol: Some((1, 6)),
+        count: Some(17),
+        egress: Some(true),
+    }
+}
+
 /// A seize of a vault's.
 pub fn memory() -> Memory<'static> {
     Memory {
@@ -126,6 +139,9 @@ pub fn samples() -> Vec<Event<'static>> {
                 | Action::ProcMaps
                 | Action::PidfdGetfd => Body::Memory(memory()),
                 Action::Start | Action::Stop => Body::Note("watching".into()),
+                Action::Connect | Action::Send | Action::Accept | Action::Listen | Action::Socket => {
+                    Body::Network(connection())
+                }
                 _ => Body::File(full.clone()),
             };
             event(facts.action, body)
