@@ -6,8 +6,11 @@ fn network<'a>(run: &'a Run, ran: &Ran) -> Vec<&'a Event> {
     run.of(ran.pid).filter(|event| event.text("bee.sensor") == "network").collect()
 }
 
+/// See `KINDS`.
+type Kind = (&'static str, &'static str, &'static str, Option<(&'static str, &'static str)>);
+
 /// Family, type, protocol, and what they are told as; nothing: they are not.
-const KINDS: &[(&str, &str, &str, Option<(&str, &str)>)] = &[
+const KINDS: &[Kind] = &[
     ("2", "3", "1", Some(("ipv4", "raw"))),
     ("10", "3", "58", Some(("ipv6", "raw"))),
     ("17", "3", "768", Some(("packet", "raw"))),
