@@ -404,9 +404,9 @@ static __always_inline int bee_net_sock_addr(struct bee_sock_addr *ctx, __u16 ki
 #define BEE_HOOKED_SENDMSG4 4u
 #define BEE_HOOKED_SENDMSG6 8u
 
-#define BEE_NET_CGROUP(hook, kind, id, bit, six)                             \
-	SEC("cgroup/" #hook)                                                 \
-	int cgroup__##hook(struct bee_sock_addr *ctx)                        \
-	{                                                                    \
+#define BEE_NET_CGROUP(hook, kind, id, bit, six)                              \
+	SEC("cgroup/" #hook)                                                  \
+	int cgroup__##hook(struct bee_sock_addr *ctx)                         \
+	{                                                                     \
 		return bee_net_sock_addr(ctx, BEE_KIND_##kind, id, bit, six); \
 	}

@@ -19,7 +19,7 @@ enum bee_net_index {
 	NET_CONNECT,
 	NET_LISTEN,
 	NET_ACCEPT, /* accept4 too */
-	NET_SEND, /* has no address */
+	NET_SEND,   /* has no address */
 	NET_SENDTO,
 	NET_SENDMSG,
 	NET_SENDMMSG,
@@ -33,15 +33,15 @@ enum bee_net_index {
 
 /* arch/x86/entry/syscalls/syscall_64.tbl */
 const __u8 bee_net_native[BEE_NET_SYSCALLS] = {
-	[41] = NET_SOCKET,     [42] = NET_CONNECT,    [43] = NET_ACCEPT,   [44] = NET_SENDTO,
-	[46] = NET_SENDMSG,    [49] = NET_BIND,	      [50] = NET_LISTEN,   [288] = NET_ACCEPT,
-	[307] = NET_SENDMMSG,  [426] = NET_IO_URING,  [518] = NET_SENDMSG, [538] = NET_SENDMMSG,
+	[41] = NET_SOCKET,    [42] = NET_CONNECT,   [43] = NET_ACCEPT,	 [44] = NET_SENDTO,
+	[46] = NET_SENDMSG,   [49] = NET_BIND,	    [50] = NET_LISTEN,	 [288] = NET_ACCEPT,
+	[307] = NET_SENDMMSG, [426] = NET_IO_URING, [518] = NET_SENDMSG, [538] = NET_SENDMMSG,
 };
 
 /* arch/x86/entry/syscalls/syscall_32.tbl */
 const __u8 bee_net_compat[BEE_NET_SYSCALLS] = {
-	[102] = NET_SOCKETCALL, [345] = NET_SENDMMSG, [359] = NET_SOCKET,   [361] = NET_BIND,
-	[362] = NET_CONNECT,	[363] = NET_LISTEN,   [364] = NET_ACCEPT,   [369] = NET_SENDTO,
+	[102] = NET_SOCKETCALL, [345] = NET_SENDMMSG, [359] = NET_SOCKET, [361] = NET_BIND,
+	[362] = NET_CONNECT,	[363] = NET_LISTEN,   [364] = NET_ACCEPT, [369] = NET_SENDTO,
 	[370] = NET_SENDMSG,	[426] = NET_IO_URING,
 };
 
@@ -49,23 +49,23 @@ const __u8 bee_net_compat[BEE_NET_SYSCALLS] = {
 
 /* include/uapi/asm-generic/unistd.h */
 const __u8 bee_net_native[BEE_NET_SYSCALLS] = {
-	[198] = NET_SOCKET,  [200] = NET_BIND,	 [201] = NET_LISTEN,  [202] = NET_ACCEPT,
-	[203] = NET_CONNECT, [206] = NET_SENDTO, [211] = NET_SENDMSG, [242] = NET_ACCEPT,
+	[198] = NET_SOCKET,   [200] = NET_BIND,	    [201] = NET_LISTEN,	 [202] = NET_ACCEPT,
+	[203] = NET_CONNECT,  [206] = NET_SENDTO,   [211] = NET_SENDMSG, [242] = NET_ACCEPT,
 	[269] = NET_SENDMMSG, [426] = NET_IO_URING,
 };
 
 /* arch/arm/tools/syscall.tbl */
 const __u8 bee_net_compat[BEE_NET_SYSCALLS] = {
-	[281] = NET_SOCKET, [282] = NET_BIND,	[283] = NET_CONNECT, [284] = NET_LISTEN,
-	[285] = NET_ACCEPT, [289] = NET_SEND, [290] = NET_SENDTO,  [296] = NET_SENDMSG,
+	[281] = NET_SOCKET, [282] = NET_BIND,	  [283] = NET_CONNECT,	[284] = NET_LISTEN,
+	[285] = NET_ACCEPT, [289] = NET_SEND,	  [290] = NET_SENDTO,	[296] = NET_SENDMSG,
 	[366] = NET_ACCEPT, [374] = NET_SENDMMSG, [426] = NET_IO_URING,
 };
 #endif
 
 /* The calls behind socketcall(2), by its first argument (linux/net.h). */
 const __u8 bee_net_socketcall[32] = {
-	[1] = NET_SOCKET,  [2] = NET_BIND,    [3] = NET_CONNECT,  [4] = NET_LISTEN,
-	[5] = NET_ACCEPT,  [9] = NET_SEND,  [11] = NET_SENDTO,  [16] = NET_SENDMSG,
+	[1] = NET_SOCKET,  [2] = NET_BIND,	[3] = NET_CONNECT, [4] = NET_LISTEN,
+	[5] = NET_ACCEPT,  [9] = NET_SEND,	[11] = NET_SENDTO, [16] = NET_SENDMSG,
 	[18] = NET_ACCEPT, [20] = NET_SENDMMSG,
 };
 
@@ -79,8 +79,7 @@ struct bee_net_call {
 	__u8 compat;
 };
 
-static __always_inline bool bee_net_by_descriptor(__u32 descriptor,
-						  struct bee_socket_facts *facts);
+static __always_inline bool bee_net_by_descriptor(__u32 descriptor, struct bee_socket_facts *facts);
 static __always_inline bool bee_net_served(const struct bee_net_call *call, __u32 kind,
 					   struct bee_socket_facts *facts);
 static __always_inline bool bee_net_connected(const struct bee_net_call *call,
@@ -231,8 +230,7 @@ static __noinline int bee_net_on_send(const struct bee_net_call *call)
 			act->flags |= BEE_FLAG_FAST_OPEN;
 		return bee_net_tell(bee_net_flags(call), result);
 	}
-	if (!set || (result < 0 && !bee_net_refused(result)) ||
-	    !bee_net_connected(call, &facts))
+	if (!set || (result < 0 && !bee_net_refused(result)) || !bee_net_connected(call, &facts))
 		return 0;
 	facts.count = call->index == NET_SENDMMSG && call->result > 0 ? call->result : 1;
 	/* Before there is an act: this is how most of them end. */
@@ -262,8 +260,7 @@ static __always_inline int bee_net_ended(struct bee_net_call *call)
 		return bee_net_on_server(call, BEE_KIND_LISTEN, call->result);
 	case NET_ACCEPT:
 		/* Of those that failed there is nobody to tell of. */
-		return call->result < 0 ? 0
-					: bee_net_on_server(call, BEE_KIND_ACCEPT, 0);
+		return call->result < 0 ? 0 : bee_net_on_server(call, BEE_KIND_ACCEPT, 0);
 	case NET_SEND:
 	case NET_SENDTO:
 	case NET_SENDMSG:
@@ -271,9 +268,8 @@ static __always_inline int bee_net_ended(struct bee_net_call *call)
 		return bee_net_on_send(call);
 	case NET_IO_URING:
 		/* Who entered io_uring has begun what is still noted. */
-		return bee_net_tell(bee_net_flags(call) | BEE_FLAG_IO_URING |
-					    BEE_FLAG_RESULT_UNKNOWN,
-				    0);
+		return bee_net_tell(
+			bee_net_flags(call) | BEE_FLAG_IO_URING | BEE_FLAG_RESULT_UNKNOWN, 0);
 	case NET_BIND:
 		return bee_net_on_bind(call);
 	}

@@ -23,9 +23,8 @@ static __always_inline bool bee_net_kind_wanted(const struct bee_settings *set,
 		/* A datagram of ICMP can only be an echo. */
 		return protocol != IPPROTO_IP && protocol != IPPROTO_TCP &&
 		       protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE &&
-		       protocol != IPPROTO_MPTCP &&
-		       protocol != IPPROTO_ICMP && protocol != IPPROTO_ICMPV6 &&
-		       set->network_inet & BEE_NET_PROTOCOL;
+		       protocol != IPPROTO_MPTCP && protocol != IPPROTO_ICMP &&
+		       protocol != IPPROTO_ICMPV6 && set->network_inet & BEE_NET_PROTOCOL;
 	}
 	if (family < 32)
 		return set->network_families >> family & 1;

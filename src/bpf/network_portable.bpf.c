@@ -90,7 +90,8 @@ static __always_inline bool bee_net_served(const struct bee_net_call *call, __u3
 	bee_turn(facts);
 	facts->known = BEE_KNOWN_SOURCE;
 	if (bound && bound->family == facts->family) {
-		__builtin_memcpy(facts->destination, bound->destination, sizeof(bound->destination));
+		__builtin_memcpy(facts->destination, bound->destination,
+				 sizeof(bound->destination));
 		facts->destination_port = bound->destination_port;
 		facts->known |= BEE_KNOWN_DESTINATION;
 	}

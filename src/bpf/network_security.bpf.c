@@ -23,7 +23,8 @@
 #define MSG_FASTOPEN   0x20000000
 
 /* The source of a connection or datagram, beside where it leads. */
-static __always_inline void bee_net_source(struct bee_net_act *act, const struct bee_socket_facts *own)
+static __always_inline void bee_net_source(struct bee_net_act *act,
+					   const struct bee_socket_facts *own)
 {
 	act->facts.type = own->type;
 	act->facts.protocol = own->protocol;

@@ -313,8 +313,8 @@ struct bee_cgroup {
 struct bee_socket_facts {
 	__u8 source[BEE_ADDRESS];
 	__u8 destination[BEE_ADDRESS];
-	__u64 count;	       /* send: datagrams this stands for */
-	__u16 source_port;     /* 0: not known, or none; the host's order of bytes */
+	__u64 count;	   /* send: datagrams this stands for */
+	__u16 source_port; /* 0: not known, or none; the host's order of bytes */
 	__u16 destination_port;
 	__u16 family;
 	__u16 type;
@@ -340,8 +340,8 @@ struct bee_flow_key {
 };
 
 struct bee_flow {
-	__u64 last;   /* time of the last datagram, CLOCK_BOOTTIME, ns */
-	__u64 folded; /* datagrams since the last event */
+	__u64 last;		  /* time of the last datagram, CLOCK_BOOTTIME, ns */
+	__u64 folded;		  /* datagrams since the last event */
 	struct bee_socket record; /* that event */
 };
 

@@ -28,7 +28,17 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-enum call { SOCKET = 1, BIND, CONNECT, LISTEN, ACCEPT, SEND = 9, SENDTO = 11, SENDMSG = 16, SENDMMSG = 20 };
+enum call {
+	SOCKET = 1,
+	BIND,
+	CONNECT,
+	LISTEN,
+	ACCEPT,
+	SEND = 9,
+	SENDTO = 11,
+	SENDMSG = 16,
+	SENDMMSG = 20
+};
 
 enum gate { DIRECT, SOCKETCALL, INT80 } gate;
 
@@ -41,7 +51,7 @@ static struct low {
 		struct sockaddr_un local;
 	} address;
 	char data[16];
-} *low;
+} * low;
 static socklen_t length;
 
 #if defined(__x86_64__)
@@ -72,8 +82,11 @@ static long call(enum call which, long a, long b, long c, long d, long e)
 #endif
 #if defined(__x86_64__)
 	if (gate == INT80) {
-		static const int numbers[] = {
-			[SOCKET] = 359, [BIND] = 361, [CONNECT] = 362, [LISTEN] = 363, [SENDTO] = 369};
+		static const int numbers[] = {[SOCKET] = 359,
+					      [BIND] = 361,
+					      [CONNECT] = 362,
+					      [LISTEN] = 363,
+					      [SENDTO] = 369};
 
 		/* The sixth argument has no register here: sendto has its length by socketcall. */
 		if (which == SENDTO) {
@@ -242,8 +255,10 @@ static void datagrams(const char *act, long count)
 	int fd = new_socket(SOCK_DGRAM);
 	long at = (long)(uintptr_t)&low->address, data = (long)(uintptr_t)low->data;
 	struct iovec part = {.iov_base = low->data, .iov_len = 1};
-	struct msghdr message = {
-		.msg_name = &low->address, .msg_namelen = length, .msg_iov = &part, .msg_iovlen = 1};
+	struct msghdr message = {.msg_name = &low->address,
+				 .msg_namelen = length,
+				 .msg_iov = &part,
+				 .msg_iovlen = 1};
 	struct mmsghdr messages[64];
 
 	if (!strcmp(act, "send") && call(CONNECT, fd, at, length, 0, 0))
@@ -356,7 +371,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(act, "socket") && argc == 7) {
 		for (; count > 0; count--) {
-			long fd = say(call(SOCKET, atoi(argv[4]), atoi(argv[5]), atoi(argv[6]), 0, 0));
+			long fd = say(
+				call(SOCKET, atoi(argv[4]), atoi(argv[5]), atoi(argv[6]), 0, 0));
 
 			if (fd >= 0)
 				close((int)fd);
