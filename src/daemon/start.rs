@@ -224,7 +224,7 @@ fn places(config: &Config) -> Places {
 
 /// Loads every sensor that is switched on. One that cannot run is named with its
 /// reason and the others go on. The process sensor comes first, and once it runs `primed`
-/// is done; another thread has the kernel verify the others in the meantime (ADR 11).
+/// is done; other threads have the kernel verify the others in the meantime (ADR 11).
 fn sensors(
     config: &Config,
     conditions: &Conditions<'_>,
@@ -235,13 +235,17 @@ fn sensors(
         .filter(|family| wanted(config, family.name))
         .partition(|family| family.name == "process");
     let loaded = std::thread::scope(|scope| {
-        let others = scope.spawn(|| load(&others, conditions));
+        let others: Vec<_> = others
+            .iter()
+            .map(|family| scope.spawn(|| load(std::slice::from_ref(family), conditions)))
+            .collect();
         let mut loaded = load(&first, conditions);
         let primed = primed();
-        // Not left to the scope, which returns a moment before the thread is gone: after this
+        // Not left to the scope, which returns a moment before the threads are gone: after this
         // there is one thread again, as `Child::fork` and `lock_down` want.
-        let others = others.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        loaded.extend(others);
+        for other in others {
+            loaded.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
         primed.map(|()| loaded)
     })?;
     let (running, failed): (Vec<Sensor>, Vec<Sensor>) =
