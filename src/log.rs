@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::RawFd;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::errno::Errno;
@@ -42,7 +43,7 @@ pub fn start(verbose: u8) {
     let (filter, handle) = reload::Layer::new(level);
     let lines = fmt::layer().with_target(false).without_time();
     let lines = if sys::is_journal_stream(libc::STDERR_FILENO) {
-        lines.with_ansi(false).event_format(Prefixed).with_writer(Stream::default()).boxed()
+        lines.with_ansi(false).event_format(Prefixed).with_writer(Stream::new(libc::STDERR_FILENO)).boxed()
     } else {
         lines.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).boxed()
     };
@@ -108,9 +109,9 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// Standard error as a socket, written to without waiting.
-#[derive(Default)]
+/// A socket, written to without waiting.
 struct Stream {
+    fd: RawFd,
     state: Mutex<State>,
 }
 
@@ -123,6 +124,10 @@ struct State {
 }
 
 impl Stream {
+    fn new(fd: RawFd) -> Self {
+        Self { fd, state: Mutex::default() }
+    }
+
     fn send(&self, bytes: &[u8]) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = String::new();
@@ -137,7 +142,7 @@ impl Stream {
         all.extend_from_slice(bytes);
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         let took = loop {
-            match send(libc::STDERR_FILENO, &all, flags) {
+            match send(self.fd, &all, flags) {
                 Err(Errno::EINTR) => {}
                 Err(_) => break 0,
                 Ok(took) => break took,
@@ -171,5 +176,61 @@ impl<'s> MakeWriter<'s> for Stream {
 
     fn make_writer(&'s self) -> Message<'s> {
         Message(self)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_that_is_full_costs_lines_and_says_how_many() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let stream = Stream::new(ours.as_raw_fd());
+        let line = format!("<6>{}\n", "x".repeat(3001));
+        let mut sent = 0;
+        while stream.state.lock().unwrap().dropped < 3 {
+            stream.send(line.as_bytes());
+            sent += 1;
+        }
+        theirs.set_nonblocking(true).unwrap();
+        let mut all = String::new();
+        let _ = theirs.read_to_string(&mut all);
+        stream.send(b"<4>after\n");
+        let _ = theirs.read_to_string(&mut all);
+        // What was cut is a line of its own; every other one is whole.
+        let whole = all.lines().filter(|found| *found == line.trim_end()).count();
+        assert_eq!(whole, sent - 3);
+        assert!(
+            all.ends_with("\n<4>the journal was full: 3 of these messages are missing\n<4>after\n"),
+            "{}",
+            all.len()
+        );
+        assert!(all.lines().all(|line| line.starts_with('<')));
+    }
+
+    #[test]
+    fn every_line_of_a_message_has_its_priority() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(LevelFilter::TRACE)
+            .event_format(Prefixed)
+            .with_writer(Stream::new(ours.as_raw_fd()))
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::error!("two\nlines");
+            tracing::warn!(hook = "x/y", "not used");
+            tracing::info!("so it is");
+            tracing::debug!("why");
+        });
+        drop(ours);
+        let mut all = String::new();
+        theirs.read_to_string(&mut all).unwrap();
+        assert_eq!(all, "<3>two\n<3>lines\n<4>not used hook=\"x/y\"\n<6>so it is\n<7>why\n");
     }
 }

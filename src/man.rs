@@ -39,6 +39,13 @@ const TRACED: &[Section] = &[
         ],
     ),
     (
+        "ENVIRONMENT",
+        &[(
+            "INVOCATION_ID, JOURNAL_STREAM",
+            "Set by systemd. Where both are, and standard error or output is the stream that JOURNAL_STREAM names, events go to the journal unless something else is asked for, and the daemon's own lines begin with their priority.",
+        )],
+    ),
+    (
         "FILES",
         &[
             (CONFIG, "The configuration; every option is explained in it."),

@@ -77,8 +77,12 @@ pub fn says_to_journal() -> bool {
 
 /// Whether `JOURNAL_STREAM` means the descriptor `fd` of this process.
 pub fn is_journal_stream(fd: RawFd) -> bool {
-    let named = std::env::var("JOURNAL_STREAM").ok();
-    let named = named.as_deref().and_then(|text| text.split_once(':'));
+    std::env::var("JOURNAL_STREAM").is_ok_and(|named| is_named(&named, fd))
+}
+
+/// Whether `device:inode`, both decimal, are those of this descriptor.
+fn is_named(named: &str, fd: RawFd) -> bool {
+    let named = named.split_once(':');
     let Some((Ok(device), Ok(inode))) = named.map(|(device, inode)| (device.parse(), inode.parse())) else {
         return false;
     };
@@ -182,6 +186,22 @@ mod tests {
                 errno_name(number) == "UNKNOWN",
                 "{number}"
             );
+        }
+    }
+
+    #[test]
+    fn a_journal_stream_is_told_by_device_and_inode() {
+        use std::os::fd::AsRawFd as _;
+        use std::os::unix::fs::MetadataExt as _;
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let file = std::fs::File::from(std::os::fd::OwnedFd::from(ours.try_clone().unwrap()));
+        let (device, inode) = (file.metadata().unwrap().dev(), file.metadata().unwrap().ino());
+        let named = format!("{device}:{inode}");
+        assert!(is_named(&named, ours.as_raw_fd()) && is_named(&named, file.as_raw_fd()));
+        assert!(!is_named(&named, theirs.as_raw_fd()), "the other end is another inode");
+        assert!(!is_named(&named, -1));
+        for wrong in ["", ":", "1", "x:y", &format!("{device}:{inode}:"), &format!("{inode}:{device}")] {
+            assert!(!is_named(wrong, ours.as_raw_fd()), "{wrong}");
         }
     }
 

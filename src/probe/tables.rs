@@ -129,6 +129,11 @@ macro_rules! file_points {
             },
             end!("vfs_unlink"),
             end!("vfs_rmdir"),
+            Point {
+                // 5.10 never calls the one above.
+                required: false,
+                ..end!("do_rmdir")
+            },
             end!("vfs_rename"),
             end!("vfs_link"),
             end!("vfs_symlink"),

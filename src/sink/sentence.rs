@@ -6,10 +6,10 @@
 //! of it: adding one needs nothing here.
 
 use super::pretty::{exec_words, is_usual, signal_words};
-use crate::event::{Access, Action, Body, Event, File, Loss, Outcome, Process};
+use crate::event::{Access, Action, Body, Event, File, Loss, Memory, Outcome, Process, Target, User};
 use crate::text::{self, push_quoted, push_shown, push_u64};
 
-/// What is done to a file: in the past, as a wish, and what follows the path.
+/// What is done to something: in the past, as a wish, and what follows the thing.
 type Verb = (&'static str, &'static str, &'static str);
 
 /// Appends the sentence, without a full stop and without a newline.
@@ -18,13 +18,13 @@ pub fn render(event: &Event, out: &mut Vec<u8>) {
         (Body::Note(note), _) => push_shown(out, note.as_bytes()),
         (Body::Loss(loss), _) => loss_words(loss, out),
         (Body::Exec(exec), Some(process)) => {
-            user(process, out);
+            user(process.user, out);
             words(out, if is_done(event) { " ran" } else { " tried to run" });
             let before = out.len();
             exec_words(Some(process), exec, out);
             if out.len() == before {
                 out.push(b' ');
-                program(process, out);
+                program(&process.name, out);
             }
             who(process, true, out);
             end(event, out);
@@ -35,6 +35,7 @@ pub fn render(event: &Event, out: &mut Vec<u8>) {
                 Body::Fork => words(out, " was started"),
                 Body::Exit { code, signal } => exit_words(*code, *signal, out),
                 Body::File(file) => file_words(event, file, out),
+                Body::Memory(memory) => memory_words(event, memory, out),
                 _ => other_words(event, out),
             }
             end(event, out);
@@ -61,18 +62,18 @@ fn is_done(event: &Event) -> bool {
 }
 
 /// `alice`, or `uid 1000`.
-fn user(process: &Process, out: &mut Vec<u8>) {
-    match process.user.name {
+fn user(user: User, out: &mut Vec<u8>) {
+    match user.name {
         Some(name) => push_quoted(out, name.as_bytes()),
         None => {
             words(out, "uid ");
-            push_u64(out, process.user.id.into());
+            push_u64(out, user.id.into());
         }
     }
 }
 
-fn program(process: &Process, out: &mut Vec<u8>) {
-    match &*process.name {
+fn program(name: &[u8], out: &mut Vec<u8>) {
+    match name {
         b"" => words(out, "process"),
         name => push_quoted(out, name),
     }
@@ -80,9 +81,9 @@ fn program(process: &Process, out: &mut Vec<u8>) {
 
 /// `alice's cat (pid 812)`.
 fn subject(process: &Process, out: &mut Vec<u8>) {
-    user(process, out);
+    user(process.user, out);
     words(out, "'s ");
-    program(process, out);
+    program(&process.name, out);
     who(process, false, out);
 }
 
@@ -141,9 +142,7 @@ fn exit_words(code: Option<u32>, signal: Option<u32>, out: &mut Vec<u8>) {
 fn verb(action: Action, access: Option<Access>) -> Option<Verb> {
     Some(match (action, access) {
         (Action::Open, Some(Access::Read)) => ("read", "read", ""),
-        (Action::Open, Some(Access::Write)) => ("opened", "open", " for writing"),
-        (Action::Open, Some(Access::ReadWrite)) => ("opened", "open", " for reading and writing"),
-        (Action::Open, None) => ("opened", "open", ""),
+        (Action::Open, access) => ("opened", "open", purpose(access)),
         (Action::Create, _) => ("created", "create", ""),
         (Action::Delete, _) => ("deleted", "delete", ""),
         (Action::Rename, _) => ("renamed", "rename", ""),
@@ -153,8 +152,63 @@ fn verb(action: Action, access: Option<Access>) -> Option<Verb> {
         (Action::Chown, _) => ("changed the owner of", "change the owner of", ""),
         (Action::Truncate, _) => ("changed the length of", "change the length of", ""),
         (Action::Mknod, _) => ("made the device node", "make the device node", ""),
+        (Action::Ptrace, _) => ("began to trace", "trace", ""),
+        (Action::VmRead, _) => ("read memory of", "read memory of", ""),
+        (Action::VmWrite, _) => ("wrote into memory of", "write into memory of", ""),
+        (Action::ProcMem, access) => ("opened the memory of", "open the memory of", purpose(access)),
+        (Action::ProcEnviron, _) => ("opened the environment of", "open the environment of", ""),
+        (Action::ProcMaps, _) => ("opened the address map of", "open the address map of", ""),
+        (Action::PidfdGetfd, _) => ("took a descriptor from", "take a descriptor from", ""),
         _ => return None,
     })
+}
+
+fn purpose(access: Option<Access>) -> &'static str {
+    match access {
+        None => "",
+        Some(Access::Read) => " for reading",
+        Some(Access::Write) => " for writing",
+        Some(Access::ReadWrite) => " for reading and writing",
+    }
+}
+
+/// ` began to trace root's vault (pid 812, /opt/vault)`
+fn memory_words(event: &Event, memory: &Memory, out: &mut Vec<u8>) {
+    let own = memory.request == Some("PTRACE_TRACEME");
+    let Some((past, plain, after)) = verb(event.action, memory.access) else {
+        other_words(event, out);
+        words(out, ": ");
+        return target(&memory.target, out);
+    };
+    words(out, if is_done(event) { " " } else { " tried to " });
+    words(
+        out,
+        match (own, is_done(event)) {
+            (true, true) => "made itself traced by",
+            (true, false) => "be traced by",
+            (false, true) => past,
+            (false, false) => plain,
+        },
+    );
+    out.push(b' ');
+    target(&memory.target, out);
+    words(out, after);
+}
+
+fn target(target: &Target, out: &mut Vec<u8>) {
+    let Some(pid) = target.pid else { return words(out, "a process that is not known") };
+    if let Some(whose) = target.user {
+        user(whose, out);
+        words(out, "'s ");
+    }
+    program(&target.name, out);
+    words(out, " (pid ");
+    push_u64(out, pid.into());
+    if let Some(executable) = target.executable.filter(|path| !is_usual(path, &target.name)) {
+        words(out, ", ");
+        push_quoted(out, executable);
+    }
+    out.push(b')');
 }
 
 fn file_words(event: &Event, file: &File, out: &mut Vec<u8>) {

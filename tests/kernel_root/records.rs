@@ -182,6 +182,7 @@ fn sort(record: &Record<'_>) -> String {
         }
         Body::Exit(status) => format!("{status}"),
         Body::Cgroup { removed, .. } => format!("{removed}"),
+        Body::Memory(memory) => format!("{}", u8::from(!memory.name.is_empty())),
         Body::Fork { .. } => String::new(),
     };
     format!("{}-{:x}-{}-{shape}", head.kind, head.flags, head.result)

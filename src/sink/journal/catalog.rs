@@ -88,6 +88,47 @@ const TEXTS: &[(&str, &str, &str)] = &[
          its own (BEE_DEVICE_NODE).",
     ),
     (
+        "ptrace",
+        "A process was attached to",
+        "The process traces another one, or asked to be traced (BEE_REQUEST), or tried to. Who traces a process \
+         reads and writes its memory and registers. Debuggers and strace do that; so does who wants a password \
+         that another program holds.",
+    ),
+    (
+        "vm-read",
+        "Memory of another process was read",
+        "The process read memory of another one by process_vm_readv, or tried to. What it read is not recorded.",
+    ),
+    (
+        "vm-write",
+        "Memory of another process was written",
+        "The process wrote into the memory of another one by process_vm_writev, or tried to. It can have made it \
+         do anything.",
+    ),
+    (
+        "proc-mem",
+        "The memory of another process was opened",
+        "The process opened /proc/PID/mem of another one, or tried to: BEE_ACCESS says what for. Who has it open \
+         can read the memory, or write it, for as long as it has.",
+    ),
+    (
+        "proc-environ",
+        "The environment of another process was opened",
+        "The process opened /proc/PID/environ of another one, or tried to. Environments often hold passwords and \
+         tokens.",
+    ),
+    (
+        "proc-maps",
+        "The address map of another process was opened",
+        "The process opened a file of /proc that tells where the memory of another one lies (BEE_REQUEST), or \
+         tried to. That is how a search of its memory begins; tools that measure memory do it as well.",
+    ),
+    (
+        "pidfd-getfd",
+        "A descriptor was taken from another process",
+        "The process took a descriptor from another one, or tried to: an open file, a connection.",
+    ),
+    (
         "loss",
         "Events were lost",
         "@BEE_LOSS_COUNT@ events were lost at the stage @BEE_LOSS_STAGE@ because of @BEE_LOSS_CAUSE@, between \
@@ -109,6 +150,10 @@ const TEXTS: &[(&str, &str, &str)] = &[
 /// For every event that a process is behind.
 const ADVICE: &str = "It was process @BEE_PROCESS_PID@ of uid @BEE_PROCESS_USER_ID@, started by process \
                       @BEE_PROCESS_PARENT_PID@; BEE_PROCESS_EXECUTABLE is its program. All that it did:";
+
+/// For events with a process that something was done to.
+const VICTIM: &str = "The other one is process @BEE_TARGET_PROCESS_PID@ of uid @BEE_TARGET_PROCESS_USER_ID@; \
+                      BEE_TARGET_PROCESS_EXECUTABLE is its program.";
 
 /// The whole file.
 pub fn catalog() -> String {
@@ -132,6 +177,10 @@ fn entry(facts: &ActionFacts, out: &mut String) {
         facts.message_id()
     );
     wrap(&text, out);
+    if facts.sensor == "memory" {
+        out.push('\n');
+        wrap(VICTIM, out);
+    }
     if facts.sensor != "bee-traced" {
         out.push('\n');
         wrap(ADVICE, out);
