@@ -99,7 +99,7 @@ fn root_status_has_the_numbers_of_what_was_done() {
     assert!(names.contains(&"process") && names.contains(&"file"), "{names:?}");
     assert!(after.rings.iter().all(|ring| ring.highest > 0 && ring.used <= ring.size), "{after:?}");
     assert!(after.process.rss_kib > Some(1000) && after.process.pss_kib <= after.process.rss_kib);
-    assert!(after.process.cpu_seconds > before.process.cpu_seconds);
+    assert!(after.process.cpu_seconds > Some(0.0) && after.process.cpu_seconds >= before.process.cpu_seconds);
     assert!(after.config.files[0].ends_with("config.toml") && after.config.last_reload.is_none());
     assert_eq!(after.sums.waiting, 0, "what waits is taken before it is counted");
     assert!(delivered(&after, "open") >= delivered(&before, "open") + 17);
@@ -234,7 +234,9 @@ fn root_reload_says_what_changed_or_what_is_wrong() {
     let (code, out, errors) = ask(&fixture, &["reload"]);
     assert_eq!(code, 0, "{errors}");
     assert!(
-        out.contains("limits.alert_burst: 7 → 8\n") && out.contains("output.actions: 13 entries → 11"),
+        out.contains("limits.alert_burst: 7 → 8\n")
+            && out.contains("output.actions: ")
+            && out.contains("(0 new, 2 gone)\n"),
         "{out}"
     );
     assert_eq!(status(&fixture).config.profiles, ["raspberry-pi", "site"]);
