@@ -48,7 +48,7 @@ test-root:       ## end-to-end tests on this kernel (asks for root)
 test-portable:   ## the end-to-end tests again, with sensors that read no kernel structure
 	@scripts/test.sh portable
 
-test-all:        ## `test`, the slow root tests, the tier portable, four virtual machines
+test-all:        ## `test`, the slow root tests, the tier portable, five virtual machines
 	@scripts/setup.sh
 	@$(MAKE) --no-print-directory lint
 	@scripts/test.sh unit root portable slow vm more-vms

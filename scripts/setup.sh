@@ -44,6 +44,8 @@ has pkg-config    || want pkg-config
 [ -e /usr/include/libelf.h ] || want libelf-dev
 [ -e /usr/include/zlib.h ]   || want zlib1g-dev
 has useradd       || want passwd
+# A journald of the tests' own, and journalctl.
+[ -x /lib/systemd/systemd-journald ] || want systemd
 # 32-bit triggers: a 32-bit program on a 64-bit kernel is a way around some
 # tracers, so the tests have some.
 if [ "$(uname -m)" = x86_64 ] && ! { [ -e /usr/lib32/libc.a ] && compgen -G '/usr/lib/gcc/x86_64-linux-gnu/*/32/libgcc.a' >/dev/null; }; then

@@ -29,11 +29,14 @@ vm_tests() {
   local name
   root_way
   [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || why='not a Debian or Ubuntu on x86-64'
-  for name in "$@"; do
+  for name in "$@"; do # KERNEL or KERNEL:TEST
     if [ -n "$why" ]; then
       echo "skipped: the virtual machine $name: $why"
     else
-      run scripts/vm.sh "$name" smoke.sh
+      case $name in
+        *:*) run scripts/vm.sh "${name%:*}" "${name#*:}" ;;
+        *) run scripts/vm.sh "$name" smoke.sh ;;
+      esac
     fi
   done
   if [ -n "$why" ]; then skipped=$((skipped + $#)); fi
@@ -75,7 +78,7 @@ for group in "$@"; do
     portable) BEE_FORCE_TIER=portable root_tests e2e ;;
     slow) root_tests e2e ;;
     vm) vm_tests debian-6.1-amd64 ;;
-    more-vms) vm_tests debian-6.12-arm64 pi5-16k pi5-16k-types ;;
+    more-vms) vm_tests debian-6.12-arm64 pi5-16k pi5-16k-types debian-6.1-amd64:journal.sh ;;
     *) echo "test: no group called $group" >&2; exit 64 ;;
   esac
 done

@@ -19,6 +19,7 @@ use nix::unistd::{ForkResult, Pid, execve, fork, getppid};
 use crate::error::{Error, Result};
 
 mod known;
+mod network;
 
 pub use known::Known;
 
@@ -51,6 +52,8 @@ pub enum Proof {
     Always,
     /// It acts so where it finds a directory to make files in.
     Named,
+    /// It acts so where it may speak to itself.
+    Network,
 }
 
 /// What a canary did.
@@ -58,12 +61,19 @@ pub enum Proof {
 pub struct Acted {
     /// It had a directory for acts on names.
     pub named: bool,
+    /// The port it spoke to itself through; 0: it could not.
+    pub port: u16,
 }
 
 impl Acted {
     /// Whether a hook with this proof must have reported something.
     pub fn shows(self, proof: Proof) -> bool {
-        proof == Proof::Always || (proof == Proof::Named && self.named)
+        match proof {
+            Proof::None => false,
+            Proof::Always => true,
+            Proof::Named => self.named,
+            Proof::Network => self.port != 0,
+        }
     }
 }
 
@@ -76,7 +86,7 @@ pub struct Child {
 
 impl Child {
     /// Forks it. It opens this program's own file and one of procfs, is refused another, makes, changes
-    /// and removes a file of its own, executes this program with `--version`, and ends.
+    /// and removes a file of its own, speaks to itself through sockets, executes this program with `--version`, and ends.
     ///
     /// # Errors
     /// When there can be no more processes.
@@ -96,7 +106,8 @@ impl Child {
                     let _refused = fs::OpenOptions::new().write(true).open(REFUSED);
                     reach_for(getppid());
                     let named = SCRATCH.iter().any(|place| name_acts(Path::new(place)).is_ok());
-                    let _ = parent.write_all(&[u8::from(named)]);
+                    let [high, low] = network::acts().unwrap_or(0).to_be_bytes();
+                    let _ = parent.write_all(&[u8::from(named), high, low]);
                     for stream in 0..3 {
                         // SAFETY: two descriptors that are open.
                         unsafe { libc::dup2(null.as_raw_fd(), stream) };
@@ -118,12 +129,13 @@ impl Child {
     /// # Errors
     /// When it cannot be told or waited for.
     pub fn act(mut self) -> Result<Acted> {
-        let mut named = [0];
+        let mut said = [0; 3];
         self.go.write_all(&[1])?;
         // Nothing comes from a child that died before; it then did no such act.
-        let told = self.go.read_exact(&mut named).is_ok();
+        let told = self.go.read_exact(&mut said).is_ok();
         waitpid(self.pid, None)?;
-        Ok(Acted { named: told && named[0] == 1 })
+        let [named, high, low] = if told { said } else { [0; 3] };
+        Ok(Acted { named: named == 1, port: u16::from_be_bytes([high, low]) })
     }
 }
 

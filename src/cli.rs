@@ -5,12 +5,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::ExitStatus;
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const CONFIG: &str = "/etc/bee-traced/config.toml";
+
+/// Where the daemon is reached unless `--socket` says otherwise.
+pub const SOCKET: &str = "/run/bee-traced/control";
 
 /// The exit statuses: number, word, meaning. Shown by `--help`, the man pages and the documentation.
 pub const EXIT_STATUS: &[(ExitStatus, &str)] = &[
@@ -60,6 +63,8 @@ pub enum Sensor {
     Process,
     /// Opens and name changes of watched files.
     File,
+    /// Connections, datagrams, listeners, unusual sockets.
+    Network,
     /// Who reaches for the memory of other processes.
     Memory,
     /// Modules, eBPF programs of others, io_uring, the clock, and signals for the daemon.
@@ -72,26 +77,29 @@ impl Sensor {
         match self {
             Self::Process => "process",
             Self::File => "file",
+            Self::Network => "network",
             Self::Memory => "memory",
             Self::Kernel => "kernel",
         }
     }
 }
 
-/// What a line of output looks like.
+/// Where events go, and what they look like there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     /// One JSON object a line, with the names of the Elastic Common Schema.
     Json,
     /// For people, in colours where a terminal reads it.
     Pretty,
+    /// Entries of the journal, each with its fields.
+    Journal,
 }
 
 /// Watches this machine from inside the kernel and reports who touches what it should not.
 ///
-/// It reports programs that are executed and who opens, changes or renames watched files: private
-/// keys, password files, credentials. Everything is configured in one file; the options here are
-/// stronger than it.
+/// It reports programs that are executed, connections to and from other machines, and who opens,
+/// changes or renames watched files: private keys, password files, credentials. Everything is
+/// configured in one file; the options here are stronger than it.
 ///
 /// It needs privilege only to load its eBPF programs. When they run it drops every capability,
 /// is no longer root, and says so before it reports itself ready.
@@ -103,10 +111,13 @@ pub struct Traced {
     /// Drop-ins are read from the directory config.d beside it.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// What a line of output looks like
-    #[arg(short, long, value_name = "FORMAT")]
-    pub output: Option<OutputFormat>,
-    /// Write to this file instead of standard output
+    /// What events look like: lines, entries of the journal, or both, separated by a comma
+    ///
+    /// Lines go to standard output, or to the file if there is one. Without this option, a daemon
+    /// that systemd started writes to the journal, as the configuration says more exactly.
+    #[arg(short, long, value_name = "FORMAT", value_delimiter = ',')]
+    pub output: Option<Vec<OutputFormat>>,
+    /// Write lines to this file instead of standard output
     ///
     /// It is made readable by its owner only, and rotated as the configuration says.
     #[arg(long, value_name = "FILE")]
@@ -128,7 +139,11 @@ pub struct Traced {
     pub verbose: u8,
 }
 
-/// Asks what this machine lets bee-traced see, and checks its configuration.
+/// Asks a running bee-traced, asks what this machine lets it see, and checks its configuration.
+///
+/// `status`, `watch`, `reload` and `debug` talk to the running daemon over its control socket. Root and
+/// the members of the daemon's group may read there; `reload` and `debug` are for root and the daemon's
+/// own user.
 ///
 /// bee-traced takes, sensor by sensor, the best mechanism that works on the kernel it is started
 /// on. `bee-trace check` shows which that is, what is lost against the best there is, and why.
@@ -160,6 +175,61 @@ pub enum Command {
         #[arg(long, value_name = "TIER")]
         force_tier: Option<Tier>,
     },
+    /// Show how the running daemon is: sensors, counters, sinks, memory
+    ///
+    /// The sums add up: what the kernel had to tell is what reached the rings and what was lost,
+    /// and so on to each sink.
+    ///
+    /// With --check it is a plug-in for a monitoring system: one line with performance data, and the
+    /// exit status 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN).
+    Status {
+        /// Write one JSON object with stable keys, for programs
+        #[arg(long)]
+        json: bool,
+        /// Judge it in one line, for a monitoring system
+        #[arg(long, conflicts_with = "json")]
+        check: bool,
+        /// With --check: a loss of events is a warning for this many seconds
+        #[arg(long, value_name = "SECS", default_value_t = 900)]
+        loss_window: u64,
+        /// Where the daemon is reached
+        #[arg(long, value_name = "PATH", default_value = SOCKET)]
+        socket: PathBuf,
+    },
+    /// Show events as they happen
+    ///
+    /// The daemon sends only what the options let through: of each option that is given one of the
+    /// values must fit. What it says of itself (start, stop, and losses of events) always comes. What
+    /// output.actions leaves out of the log can be seen here.
+    ///
+    /// A reader that is too slow never holds the daemon up: it loses events, and is told how many.
+    Watch(WatchOptions),
+    /// Have the daemon read its configuration again, and show what changed
+    ///
+    /// The same as systemctl reload bee-traced, which does not wait for the result.
+    ///
+    /// Exits with 0 if the new configuration is in force, 78 if it is wrong, 1 if the reload failed; the
+    /// old one then stays in force.
+    Reload {
+        /// Where the daemon is reached
+        #[arg(long, value_name = "PATH", default_value = SOCKET)]
+        socket: PathBuf,
+    },
+    /// Have the daemon say more in its log, or as much as at its start
+    Debug {
+        /// More, or as before
+        #[arg(value_name = "on|off")]
+        state: Switch,
+        /// Where the daemon is reached
+        #[arg(long, value_name = "PATH", default_value = SOCKET)]
+        socket: PathBuf,
+    },
+    /// List every kind of event and every field of one
+    Events {
+        /// Write one JSON object with stable keys, for programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Check or show a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -173,6 +243,56 @@ pub enum Command {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+}
+
+/// What `bee-trace watch` shows.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchOptions {
+    /// Only events of these sensors, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub sensor: Vec<String>,
+    /// Only these actions, such as open or exec
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub action: Vec<String>,
+    /// Only acts of these processes
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub pid: Vec<u32>,
+    /// Only acts of processes with this name; * stands for any characters
+    #[arg(long, value_name = "NAME")]
+    pub comm: Vec<String>,
+    /// Only acts of these programs: a path or a pattern, as in the configuration
+    #[arg(long, value_name = "PATH")]
+    pub exe: Vec<String>,
+    /// Only what is at least this grave: info, low, medium, high or critical
+    #[arg(long, value_name = "LEVEL")]
+    pub severity: Option<String>,
+    /// What a line looks like; for people if a terminal reads it, JSON otherwise
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Look>,
+    /// Stop after this many seconds
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub duration: Option<u64>,
+    /// Where the daemon is reached
+    #[arg(long, value_name = "PATH", default_value = SOCKET)]
+    pub socket: PathBuf,
+}
+
+/// What a line of `bee-trace watch` looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Look {
+    /// One JSON object.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// More.
+    On,
+    /// As at the start.
+    Off,
 }
 
 /// The commands of `bee-trace config`.
@@ -271,12 +391,12 @@ mod tests {
     #[test]
     fn the_daemons_options_are_understood() {
         let line = traced(
-            "bee-traced --config /a --output json --output-file /b --sensors process,file \
+            "bee-traced --config /a --output json,journal --output-file /b --sensors process,file \
              --duration 5 --force-tier tracepoint --check-config -vv",
         );
         let wanted = Traced {
             config: Some("/a".into()),
-            output: Some(OutputFormat::Json),
+            output: Some(vec![OutputFormat::Json, OutputFormat::Journal]),
             output_file: Some("/b".into()),
             sensors: Some(vec![Sensor::Process, Sensor::File]),
             duration: Some(5),
@@ -307,6 +427,24 @@ mod tests {
         });
         assert_eq!(trace("bee-trace btf build --kernel 6.1 --headers /h --out /o --if-needed"), Ok(build));
         assert_eq!(trace("bee-trace btf list"), Ok(Command::Btf(BtfCommand::List { config: None })));
+        let socket = std::path::PathBuf::from(SOCKET);
+        let status = Command::Status { json: false, check: true, loss_window: 60, socket: socket.clone() };
+        assert_eq!(trace("bee-trace status --check --loss-window 60"), Ok(status));
+        let watch = Command::Watch(WatchOptions {
+            sensor: vec!["process".into(), "file".into()],
+            pid: vec![1, 2],
+            comm: vec!["cat".into(), "d*".into()],
+            format: Some(Look::Json),
+            duration: Some(5),
+            socket: "/s".into(),
+            ..WatchOptions::default()
+        });
+        let line = "bee-trace watch --sensor process,file --pid 1,2 --comm cat --comm d* --format json \
+                    --duration 5 --socket /s";
+        assert_eq!(trace(line), Ok(watch));
+        assert_eq!(trace("bee-trace reload"), Ok(Command::Reload { socket: socket.clone() }));
+        assert_eq!(trace("bee-trace debug on"), Ok(Command::Debug { state: Switch::On, socket }));
+        assert_eq!(trace("bee-trace events --json"), Ok(Command::Events { json: true }));
         let show = Command::Config(ConfigCommand::Show { file: "/a".into() });
         assert_eq!(trace("bee-trace config show /a"), Ok(show));
     }
@@ -318,16 +456,25 @@ mod tests {
             "bee-traced extra",
             "bee-traced --duration 0",
             "bee-traced --duration -1",
-            "bee-traced --sensors network",
+            "bee-traced --sensors nothing",
             "bee-traced --sensors process,,file",
             "bee-traced --force-tier best",
             "bee-traced --output xml",
+            "bee-traced --output json,xml",
             "bee-traced --config",
         ] {
             assert_eq!(traced(line), Err(ExitStatus::Usage), "{line}");
         }
         assert_eq!(trace("bee-trace"), Err(ExitStatus::Usage));
-        assert_eq!(trace("bee-trace frob"), Err(ExitStatus::Usage));
+        for line in [
+            "bee-trace frob",
+            "bee-trace status --json --check",
+            "bee-trace debug",
+            "bee-trace debug perhaps",
+            "bee-trace watch --pid x",
+        ] {
+            assert_eq!(trace(line), Err(ExitStatus::Usage), "{line}");
+        }
         for line in ["bee-traced --help", "bee-traced -h", "bee-traced --version"] {
             assert_eq!(traced(line), Err(ExitStatus::Ok), "{line}");
         }

@@ -8,7 +8,11 @@ use plain::Plain;
 
 use crate::wire::{
     self, WIRE_VERSION, bee_cgroup, bee_exec, bee_file, bee_header, bee_kernel, bee_memory, bee_process,
+    bee_socket,
 };
+
+/// Bytes a record has for the name of an AF_UNIX socket (`BEE_UNIX_PATH` of maps.bpf.h).
+const UNIX_PATH: u16 = 112;
 
 /// One record, borrowed from the ring.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +50,17 @@ pub enum Body<'a> {
         /// Path below the cgroup mount.
         path: &'a [u8],
     },
+    /// An act on a socket.
+    Socket(Socket<'a>),
+}
+
+/// See `struct bee_socket`.
+#[derive(Clone, Copy, Debug)]
+pub struct Socket<'a> {
+    /// The fixed part.
+    pub fixed: &'a bee_socket,
+    /// The name of an AF_UNIX socket, as in `sun_path`; empty of any other.
+    pub path: &'a [u8],
 }
 
 /// See `struct bee_exec`.
@@ -251,6 +266,16 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
             let path = path.split(|byte| *byte == 0).next().unwrap_or(path);
             tail.end()?;
             Body::Cgroup { id: group.id, removed: group.removed != 0, path }
+        }
+        wire::KIND_CONNECT..=wire::KIND_SOCKET => {
+            let socket: &bee_socket = fixed(bytes)?;
+            // A name, filled up to the room it has; or nothing.
+            let mut tail = Tail::new::<bee_socket>(bytes)?;
+            let room = if socket.facts.path_length == 0 { 0 } else { UNIX_PATH };
+            let mut name = Tail(tail.take(room)?);
+            tail.end()?;
+            let path = name.take(socket.facts.path_length)?;
+            Body::Socket(Socket { fixed: socket, path })
         }
         kind => return Err(Undecodable::Kind(kind)),
     };

@@ -8,6 +8,7 @@ use crate::cli::EXIT_STATUS;
 use crate::error::{Error, Result};
 use crate::pipeline::FATES;
 use crate::probe::{BLIND, FAMILIES, Tier};
+use crate::remote::check::RULES;
 use crate::sink::SinkCounters;
 use crate::wire::CAUSES;
 
@@ -15,7 +16,7 @@ use crate::wire::CAUSES;
 pub const DOCUMENTS: &[(&str, &[&str])] = &[
     ("docs/ARCHITECTURE.md", &["sensors"]),
     ("docs/blind-spots.md", &["blind"]),
-    ("docs/operations.md", &["exit-status", "causes", "fates", "sink-counters"]),
+    ("docs/operations.md", &["exit-status", "monitoring", "causes", "fates", "sink-counters"]),
 ];
 
 /// What each of `wire::CAUSES` means.
@@ -30,6 +31,8 @@ pub const CAUSE_MEANINGS: &[(&str, &str)] = &[
     ("self", "a file event of the daemon or its scanner: none"),
     ("demoted", "over `limits.alerts_per_second`, so it went to the bulk ring; counted there a second time"),
     ("unnamed", "tier `portable`: a file was opened by handle, and which is not to be told"),
+    ("folded", "a datagram that a later event of its flow counts"),
+    ("filtered", "an act on a socket that the configuration does not ask for, or that was asked for again"),
 ];
 
 /// `text` with its generated parts written anew. A part lies between
@@ -65,6 +68,7 @@ fn part(name: &str) -> Result<String> {
         "sensors" => Ok(sensors()),
         "blind" => Ok(blind()),
         "exit-status" => Ok(exit_status()),
+        "monitoring" => Ok(monitoring()),
         "causes" => Ok(causes()),
         "fates" => Ok(fates()),
         "sink-counters" => Ok(sink_counters()),
@@ -123,6 +127,13 @@ fn exit_status() -> String {
     )
 }
 
+fn monitoring() -> String {
+    let rows = RULES
+        .iter()
+        .map(|(state, when)| [format!("{} ({})", state.word(), *state as u8), (*when).to_owned()]);
+    table(["status", "when"], rows)
+}
+
 fn causes() -> String {
     let rows = CAUSES.iter().map(|(_, name, lost)| {
         let meaning = CAUSE_MEANINGS.iter().find(|(cause, _)| cause == name).map_or("", |(_, text)| text);
@@ -138,7 +149,7 @@ fn fates() -> String {
 }
 
 /// Every counter of a sink: name, whether an event is lost, meaning.
-pub fn sink_counter_rows() -> [(&'static str, bool, &'static str); 8] {
+pub fn sink_counter_rows() -> [(&'static str, bool, &'static str); 9] {
     // A counter that is added does not compile until it has a row.
     let SinkCounters {
         unwanted: _,
@@ -146,20 +157,53 @@ pub fn sink_counter_rows() -> [(&'static str, bool, &'static str); 8] {
         accepted: _,
         queue_full: _,
         refused: _,
+        folded: _,
         bytes: _,
         errors: _,
         rotate_failed: _,
     } = SinkCounters::default();
     [
-        ("unwanted", false, "events whose action is not in `output.actions`; in none of the others"),
-        ("offered", false, "lines given to the sink"),
-        ("accepted", false, "lines that `write(2)` took whole"),
-        ("queue_full", true, "lines for which the queue had no room"),
-        ("refused", true, "lines that could not be written, or not in time at the end"),
+        (
+            "unwanted",
+            false,
+            "events whose action is not in `output.actions`, for the journal `output.journal_actions`; in none of \
+             the others",
+        ),
+        ("offered", false, "lines given to the sink; for the journal, entries and what was folded"),
+        ("accepted", false, "lines that `write(2)` took whole, entries that journald's socket took"),
+        ("queue_full", true, "lines or entries for which the queue had no room"),
+        ("refused", true, "lines or entries that could not be written, or not in time at the end"),
+        (
+            "folded",
+            false,
+            "journal only: repeats that were counted with the first, and told by an entry of their own",
+        ),
         ("bytes", false, "bytes that `write(2)` took, those of broken lines included"),
         ("errors", false, "writes that failed for good"),
         ("rotate_failed", false, "times the file could not be rotated; writing went on in the same file"),
     ]
+}
+
+/// The counters of a sink by their names.
+pub fn sink_counts(counters: &SinkCounters) -> [(&'static str, u64); 9] {
+    let SinkCounters {
+        unwanted,
+        offered,
+        accepted,
+        queue_full,
+        refused,
+        folded,
+        bytes,
+        errors,
+        rotate_failed,
+    } = *counters;
+    // In the order of the rows.
+    let values = [unwanted, offered, accepted, queue_full, refused, folded, bytes, errors, rotate_failed];
+    let mut named = sink_counter_rows().map(|(name, ..)| (name, 0));
+    for (row, value) in named.iter_mut().zip(values) {
+        row.1 = value;
+    }
+    named
 }
 
 fn sink_counters() -> String {

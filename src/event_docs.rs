@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::error::{Error, Result};
 use crate::event::{ACTIONS, FLAGS, Severity};
+use crate::sink::journal::{REPEATED, REPEATED_FIRST, field_name, priority};
 
 /// One key of a JSON line.
 pub struct Field {
@@ -30,6 +31,20 @@ const fn field(
 const ALWAYS: &str = "always";
 const PROCESS: &str = "events of all sensors";
 const MEMORY: &str = "events of the sensor `memory`, and `kill` of the daemon; known";
+
+/// Fields of the journal that no line has.
+const JOURNAL_ONLY: &[(&str, &str, &str)] = &[
+    ("MESSAGE", "a sentence for people; see the view for people on how words are quoted", ALWAYS),
+    ("MESSAGE_ID", "the action, as 32 hex digits; see the actions above", ALWAYS),
+    ("PRIORITY", "the severity as syslog has it; see the severities below", ALWAYS),
+    ("SYSLOG_IDENTIFIER", "`bee-traced`", ALWAYS),
+    (
+        REPEATED,
+        "how often the act was done again; the other fields are those of the last time",
+        "repeats were folded",
+    ),
+    (REPEATED_FIRST, "when it was done first; that time has an entry of its own", "repeats were folded"),
+];
 
 /// Every key a JSON line can have.
 pub const FIELDS: &[Field] = &[
@@ -87,6 +102,39 @@ pub const FIELDS: &[Field] = &[
     field("file.uid", "id", "the owner that was asked for", "`chown` that sets it"),
     field("file.gid", "id", "the group that was asked for", "`chown` that sets it"),
     field("file.size", "number", "the length that was asked for, in bytes", "`truncate`"),
+    field(
+        "source.ip",
+        "address",
+        "who asked for the connection; IPv4 addresses inside IPv6 are told as IPv4",
+        "a socket of the Internet, known",
+    ),
+    field("source.port", "number", "its port", "known"),
+    field(
+        "destination.ip",
+        "address",
+        "who was asked: of `accept` and `listen` this machine",
+        "a socket of the Internet, known",
+    ),
+    field("destination.port", "number", "its port", "known"),
+    field(
+        "destination.address",
+        "bytes",
+        "the name of a local socket as it was given; an abstract one begins with `@`",
+        "`connect` to a local socket",
+    ),
+    field("network.transport", "word", "`tcp`, `udp`, `icmp`, `sctp`, …", "a socket of the Internet, known"),
+    field(
+        "network.type",
+        "word",
+        "`ipv4`, `ipv6`, `unix`, or another address family: `packet`, `vsock`, …",
+        "it has a word",
+    ),
+    field(
+        "network.direction",
+        "word",
+        "`egress` or `ingress`",
+        "events of the sensor `network`, but `socket`",
+    ),
     field("message", "text", "a sentence for people", "`start`, `stop`"),
     field("bee.sensor", "word", "the family that reports it", ALWAYS),
     field("bee.hook", "word", "the kernel hook that saw it", "a hook did"),
@@ -147,6 +195,15 @@ pub const FIELDS: &[Field] = &[
         "names of environment variables that match `secret_env_patterns`; never their values",
         "`exec` that was given some",
     ),
+    field("bee.count", "number", "datagrams this event stands for", "`send`"),
+    field(
+        "bee.socket.family",
+        "number",
+        "address family, as in linux/socket.h",
+        "events of the sensor `network`",
+    ),
+    field("bee.socket.type", "word", "`stream`, `datagram`, `raw`, …", "known"),
+    field("bee.socket.protocol", "number", "protocol of the socket", "known"),
     field("bee.signal", "number", "the signal that ended it, or was sent", "`exit` by a signal, `kill`"),
     field("bee.loss.stage", "word", "where: `kernel`, `decode`, `decide`, or the name of a sink", "`loss`"),
     field("bee.loss.action", "word", "which action", "`loss`, where it can be told"),
@@ -165,7 +222,7 @@ pub fn refresh(text: &str) -> Result<String> {
     const BEGIN: &str = "<!-- generated: ";
     const END: &str = "<!-- end -->";
     let mut out = String::new();
-    let mut missing = vec!["actions", "fields", "severities", "flags"];
+    let mut missing = vec!["actions", "fields", "journal", "severities", "flags"];
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         out.push_str(line);
@@ -176,6 +233,7 @@ pub fn refresh(text: &str) -> Result<String> {
         let part = match name {
             "actions" => actions(),
             "fields" => fields(),
+            "journal" => journal(),
             "severities" => severities(),
             "flags" => flags(),
             _ => return Err(Error::failure(format!("no generated part is called {name}"))),
@@ -196,7 +254,7 @@ pub fn refresh(text: &str) -> Result<String> {
 
 fn actions() -> String {
     let mut table =
-        "| `event.action` | sensor | kind | category | type | meaning |\n|---|---|---|---|---|---|\n"
+        "| `event.action` | sensor | kind | category | type | meaning | `MESSAGE_ID` |\n|---|---|---|---|---|---|---|\n"
             .to_owned();
     for facts in ACTIONS {
         row(
@@ -208,6 +266,7 @@ fn actions() -> String {
                 &facts.category.join(", "),
                 &facts.types.join(", "),
                 facts.meaning,
+                &format!("`{}`", facts.message_id()),
             ],
         );
     }
@@ -215,17 +274,33 @@ fn actions() -> String {
 }
 
 fn fields() -> String {
-    let mut table = "| key | type | meaning | there when |\n|---|---|---|---|\n".to_owned();
+    let mut table =
+        "| key | type | meaning | there when | field of the journal |\n|---|---|---|---|---|\n".to_owned();
     for field in FIELDS {
-        row(&mut table, &[&format!("`{}`", field.name), field.kind, field.meaning, field.present]);
+        let name = field_name(field.name).unwrap_or_else(|| "MESSAGE".to_owned());
+        let cells =
+            [&format!("`{}`", field.name), field.kind, field.meaning, field.present, &format!("`{name}`")];
+        row(&mut table, &cells);
     }
     table
 }
 
+fn journal() -> String {
+    let mut table = "| field | meaning | there when |\n|---|---|---|\n".to_owned();
+    for (name, meaning, present) in JOURNAL_ONLY {
+        row(&mut table, &[&format!("`{name}`"), meaning, present]);
+    }
+    table
+}
+
+const SEVERITIES: [Severity; 5] =
+    [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+
 fn severities() -> String {
-    let mut table = "| `event.severity` | word |\n|---|---|\n".to_owned();
-    for severity in [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical] {
-        row(&mut table, &[&(severity as u8).to_string(), severity.name()]);
+    let mut table = "| `event.severity` | word | `PRIORITY` |\n|---|---|---|\n".to_owned();
+    for severity in SEVERITIES {
+        let priority = char::from(priority(severity)).to_string();
+        row(&mut table, &[&(severity as u8).to_string(), severity.name(), &priority]);
     }
     table
 }
@@ -241,4 +316,72 @@ fn flags() -> String {
 fn row(table: &mut String, cells: &[&str]) {
     // Writing to a String cannot fail.
     let _ = writeln!(table, "| {} |", cells.join(" | ").replace('\n', " "));
+}
+
+/// Every kind of event and every field, for `bee-trace events`.
+pub fn text() -> String {
+    let mut out = "Actions\n".to_owned();
+    for facts in ACTIONS {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  {:<10}{:<12}{}", facts.name, facts.sensor, facts.meaning);
+    }
+    out.push_str("\nFields\n");
+    for field in FIELDS {
+        let (meaning, present) = (plain(field.meaning), plain(field.present));
+        let _ = writeln!(out, "  {:<28}{meaning}; {present}", field.name);
+    }
+    out.push_str("\nFlags (bee.flags)\n");
+    for (_, name, meaning) in FLAGS {
+        let _ = writeln!(out, "  {name:<18}{}", plain(meaning.trim()));
+    }
+    out.push_str("\nSeverities (event.severity)\n");
+    for severity in SEVERITIES {
+        let _ = writeln!(out, "  {:<10}{}", severity as u8, severity.name());
+    }
+    out
+}
+
+/// The same for programs.
+pub fn json() -> String {
+    let actions: Vec<_> = ACTIONS
+        .iter()
+        .map(|facts| {
+            serde_json::json!({
+                "action": facts.name,
+                "sensor": facts.sensor,
+                "kind": facts.kind,
+                "category": facts.category,
+                "type": facts.types,
+                "meaning": facts.meaning,
+            })
+        })
+        .collect();
+    let fields: Vec<_> = FIELDS
+        .iter()
+        .map(|field| {
+            serde_json::json!({
+                "name": field.name,
+                "type": field.kind,
+                "meaning": plain(field.meaning),
+                "present": plain(field.present),
+            })
+        })
+        .collect();
+    let flags: Vec<_> = FLAGS
+        .iter()
+        .map(|(_, name, meaning)| serde_json::json!({ "flag": name, "meaning": plain(meaning.trim()) }))
+        .collect();
+    let severities: Vec<_> = SEVERITIES
+        .iter()
+        .map(|severity| serde_json::json!({ "severity": *severity as u8, "name": severity.name() }))
+        .collect();
+    let all = serde_json::json!({
+        "actions": actions, "fields": fields, "flags": flags, "severities": severities,
+    });
+    format!("{all:#}\n")
+}
+
+/// Without the marks of Markdown.
+fn plain(text: &str) -> String {
+    text.replace('`', "")
 }

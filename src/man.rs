@@ -11,7 +11,7 @@ use clap_mangen::{
     roff::{Roff, bold, roman},
 };
 
-use crate::cli::{CONFIG, EXIT_STATUS, Trace, Traced};
+use crate::cli::{CONFIG, EXIT_STATUS, SOCKET, Trace, Traced};
 
 /// A page: file name and text.
 pub struct Page {
@@ -39,15 +39,33 @@ const TRACED: &[Section] = &[
         ],
     ),
     (
+        "ENVIRONMENT",
+        &[(
+            "INVOCATION_ID, JOURNAL_STREAM",
+            "Set by systemd. Where both are, and standard error or output is the stream that JOURNAL_STREAM names, events go to the journal unless something else is asked for, and the daemon's own lines begin with their priority.",
+        )],
+    ),
+    (
         "FILES",
         &[
             (CONFIG, "The configuration; every option is explained in it."),
             ("/etc/bee-traced/config.d/*.toml", "Drop-ins, merged into it in the order of their names."),
+            (
+                "/etc/bee-traced/profiles/*.toml, /usr/share/bee-traced/profiles/*.toml",
+                "Profiles that a configuration can inherit; four are in the program itself.",
+            ),
+            (SOCKET, "The control socket, for bee-trace(1)."),
         ],
     ),
 ];
 
-const TRACE: &[Section] = &[("FILES", &[(CONFIG, "The configuration of the daemon.")])];
+const TRACE: &[Section] = &[(
+    "FILES",
+    &[
+        (CONFIG, "The configuration of the daemon."),
+        (SOCKET, "Where a running daemon is reached, by root and the members of the group bee-trace."),
+    ],
+)];
 
 /// Both pages.
 pub fn pages() -> io::Result<Vec<Page>> {

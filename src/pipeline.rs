@@ -8,6 +8,7 @@ mod canary;
 mod file;
 mod kernel;
 mod memory;
+mod network;
 mod process;
 
 use std::collections::HashMap;
@@ -51,7 +52,12 @@ pub enum Fate {
 pub const FATES: &[(Fate, &str, bool, &str)] = &[
     (Fate::Delivered, "delivered", false, "given to every sink"),
     (Fate::Undecodable, "undecodable", true, "no record of this build's wire format"),
-    (Fate::NotWatched, "not_watched", false, "its name only looked like a watched one to the kernel side"),
+    (
+        Fate::NotWatched,
+        "not_watched",
+        false,
+        "its name only looked like a watched one to the kernel side, or `network.ignore` has its address",
+    ),
     (Fate::Excluded, "excluded", false, "an [[exclude]] of the configuration"),
     (Fate::Duplicate, "duplicate", false, "the exit of a process that had ended already"),
     (Fate::Own, "own", false, "an act of the daemon's own"),
@@ -182,6 +188,7 @@ impl Pipeline {
                 None => self.identity(&file),
                 Some(action) => self.file(header, action, &file, sequence),
             },
+            Body::Socket(socket) => self.socket(header, &socket, sequence),
             Body::Memory(memory) => match action(header.kind) {
                 None => Fate::Context,
                 Some(action) => self.memory(header, action, &memory, sequence),
@@ -222,7 +229,9 @@ fn frame<'a>(
         severity,
         outcome: if header.result < 0 {
             Outcome::Failure(header.result.saturating_neg())
-        } else if Flags(header.flags).contains(Flags::RESULT_UNKNOWN) {
+        } else if Flags(header.flags).contains(Flags::RESULT_UNKNOWN)
+            || Flags(header.flags).contains(Flags::IN_PROGRESS)
+        {
             Outcome::Unknown
         } else {
             Outcome::Success
@@ -250,6 +259,11 @@ const KINDS: &[(u16, Action)] = &[
     (wire::KIND_CHOWN, Action::Chown),
     (wire::KIND_TRUNCATE, Action::Truncate),
     (wire::KIND_MKNOD, Action::Mknod),
+    (wire::KIND_CONNECT, Action::Connect),
+    (wire::KIND_SEND, Action::Send),
+    (wire::KIND_ACCEPT, Action::Accept),
+    (wire::KIND_LISTEN, Action::Listen),
+    (wire::KIND_SOCKET, Action::Socket),
     (wire::KIND_PTRACE, Action::Ptrace),
     (wire::KIND_VM_READ, Action::VmRead),
     (wire::KIND_VM_WRITE, Action::VmWrite),

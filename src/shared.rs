@@ -121,6 +121,18 @@ setting! {
     set_every_directory = every_directory;
     /// Nonzero: collect names of environment variables.
     set_env_names = env_names;
+    /// What the network sensor is asked for: `BEE_NET_*`.
+    set_network_kinds = network_kinds;
+    /// Nonzero: what a machine sends itself is reported too.
+    set_network_loopback = network_loopback;
+    /// Milliseconds in which datagrams of a flow are one event; 0: each is one.
+    set_network_window = network_window;
+    /// Address families of which sockets are reported, by their bits.
+    set_network_families = network_families;
+    /// Those from 32 on.
+    set_network_families_2 = network_families_2;
+    /// Sockets of the Internet that are reported: raw ones, other protocols.
+    set_network_inet = network_inet;
 }
 
 impl Settings {

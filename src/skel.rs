@@ -41,3 +41,12 @@ pub mod kernel_portable {
 pub mod file_portable {
     include!(concat!(env!("OUT_DIR"), "/file_portable.skel.rs"));
 }
+pub mod network_security {
+    include!(concat!(env!("OUT_DIR"), "/network_security.skel.rs"));
+}
+pub mod network_portable {
+    include!(concat!(env!("OUT_DIR"), "/network_portable.skel.rs"));
+}
+pub mod network {
+    include!(concat!(env!("OUT_DIR"), "/network.skel.rs"));
+}

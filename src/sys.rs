@@ -1,6 +1,7 @@
 //! Small questions to the system: clocks, names of the host and of errnos.
 
 use std::io;
+use std::os::fd::RawFd;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -63,6 +64,33 @@ fn nanoseconds(clock: ClockId) -> io::Result<i64> {
     let now: TimeSpec = clock_gettime(clock)?;
     // 64 bits of nanoseconds last until the year 2262.
     Ok(now.tv_sec().saturating_mul(1_000_000_000).saturating_add(now.tv_nsec()))
+}
+
+/// Whether systemd started this process and what it writes to standard error or
+/// output goes to the journal: `JOURNAL_STREAM` names that very descriptor
+/// (systemd.exec(5), sd-journal(3)), which is inherited by who is started from a
+/// service and may be redirected, so it is compared; and `INVOCATION_ID` is set.
+pub fn says_to_journal() -> bool {
+    std::env::var_os("INVOCATION_ID").is_some()
+        && [libc::STDERR_FILENO, libc::STDOUT_FILENO].into_iter().any(is_journal_stream)
+}
+
+/// Whether `JOURNAL_STREAM` means the descriptor `fd` of this process.
+pub fn is_journal_stream(fd: RawFd) -> bool {
+    std::env::var("JOURNAL_STREAM").is_ok_and(|named| is_named(&named, fd))
+}
+
+/// Whether `device:inode`, both decimal, are those of this descriptor.
+fn is_named(named: &str, fd: RawFd) -> bool {
+    let named = named.split_once(':');
+    let Some((Ok(device), Ok(inode))) = named.map(|(device, inode)| (device.parse(), inode.parse())) else {
+        return false;
+    };
+    // SAFETY: all zeroes is a valid stat.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is valid for the call; of a descriptor that is closed it says so.
+    let there = unsafe { libc::fstat(fd, &raw mut stat) } == 0;
+    there && (stat.st_dev, stat.st_ino) == (device, inode)
 }
 
 /// The host's name (gethostname(2)); bytes that are not UTF-8 are replaced.
@@ -158,6 +186,22 @@ mod tests {
                 errno_name(number) == "UNKNOWN",
                 "{number}"
             );
+        }
+    }
+
+    #[test]
+    fn a_journal_stream_is_told_by_device_and_inode() {
+        use std::os::fd::AsRawFd as _;
+        use std::os::unix::fs::MetadataExt as _;
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let file = std::fs::File::from(std::os::fd::OwnedFd::from(ours.try_clone().unwrap()));
+        let (device, inode) = (file.metadata().unwrap().dev(), file.metadata().unwrap().ino());
+        let named = format!("{device}:{inode}");
+        assert!(is_named(&named, ours.as_raw_fd()) && is_named(&named, file.as_raw_fd()));
+        assert!(!is_named(&named, theirs.as_raw_fd()), "the other end is another inode");
+        assert!(!is_named(&named, -1));
+        for wrong in ["", ":", "1", "x:y", &format!("{device}:{inode}:"), &format!("{inode}:{device}")] {
+            assert!(!is_named(wrong, ours.as_raw_fd()), "{wrong}");
         }
     }
 

@@ -10,6 +10,7 @@ use crate::check::SensorReport;
 use crate::config::Config;
 use crate::decode::decode;
 use crate::error::Result;
+use crate::kernel::{Places, mounts};
 use crate::pipeline::Canary;
 use crate::privilege;
 use crate::probe::loader::{self, Conditions, Maps, Sensor};
@@ -55,10 +56,18 @@ fn attempt(
     settings.set_self_tgid(std::process::id());
     settings.set_generation(GENERATION);
     let mut rings = [Ring::of(maps.get("alerts")?)?, Ring::of(maps.get("bulk")?)?];
+    let cgroup = config.host.cgroup.clone().or_else(|| {
+        mounts::cgroup2(&Places {
+            proc: config.host.proc.clone(),
+            sys: config.host.sys.clone(),
+            ..Places::default()
+        })
+    });
     let mut reports = Vec::new();
     for family in FAMILIES {
         let wanted = match family.name {
             "process" => config.sensors.process,
+            "network" => config.sensors.network,
             "memory" => config.sensors.memory,
             "kernel" => config.sensors.kernel,
             _ => config.sensors.file,
@@ -68,7 +77,13 @@ fn attempt(
         }
         let mut given_up: Vec<u16> = Vec::new();
         loop {
-            let conditions = Conditions { silent: &given_up, btf: types, forced, ..Conditions::new(&maps) };
+            let conditions = Conditions {
+                silent: &given_up,
+                btf: types,
+                forced,
+                cgroup: cgroup.as_deref(),
+                ..Conditions::new(&maps)
+            };
             let Some(mut sensor) = loader::start(family.name, &conditions) else { break };
             let mut silent = Vec::new();
             if sensor.failure.is_none() {

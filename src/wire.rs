@@ -5,8 +5,8 @@
 #![allow(missing_docs)]
 
 pub use crate::skel::base::types::{
-    bee_cgroup, bee_device_key, bee_exec, bee_file, bee_header, bee_inode_key, bee_kernel, bee_memory,
-    bee_process, bee_rule_key, bee_settings, bee_state,
+    bee_cgroup, bee_device_key, bee_exec, bee_file, bee_flow, bee_flow_key, bee_header, bee_inode_key,
+    bee_kernel, bee_memory, bee_process, bee_rule_key, bee_settings, bee_socket, bee_socket_facts, bee_state,
 };
 
 /// `BEE_WIRE_VERSION` of wire.h; a test compares the two.
@@ -33,6 +33,11 @@ pub const KIND_TRUNCATE: u16 = 12;
 pub const KIND_MKNOD: u16 = 13;
 pub const KIND_IDENTITY: u16 = 14;
 pub const KIND_CGROUP: u16 = 15;
+pub const KIND_CONNECT: u16 = 16;
+pub const KIND_SEND: u16 = 17;
+pub const KIND_ACCEPT: u16 = 18;
+pub const KIND_LISTEN: u16 = 19;
+pub const KIND_SOCKET: u16 = 20;
 pub const KIND_PTRACE: u16 = 24;
 pub const KIND_VM_READ: u16 = 25;
 pub const KIND_VM_WRITE: u16 = 26;
@@ -53,6 +58,18 @@ pub const LENGTH_UNKNOWN: u64 = u64::MAX;
 /// Every open is watched (`BEE_WATCH_ANY`).
 pub const WATCH_ANY: u8 = 1;
 
+/// Facts about a socket that are known (`BEE_KNOWN_*`).
+pub const KNOWN_SOURCE: u8 = 1;
+pub const KNOWN_DESTINATION: u8 = 2;
+pub const KNOWN_PROTOCOL: u8 = 4;
+/// What the network sensor is asked for (`BEE_NET_*`): connect, send, accept, listen, socket by their
+/// places in this list, then connections to AF_UNIX sockets.
+pub const NET_KINDS: [u16; 5] = [KIND_CONNECT, KIND_SEND, KIND_ACCEPT, KIND_LISTEN, KIND_SOCKET];
+pub const NET_UNIX: u32 = 32;
+/// Bits of `network_inet`: raw sockets, and those of protocols beside TCP and UDP.
+pub const NET_RAW: u32 = 1;
+pub const NET_PROTOCOL: u32 = 2;
+
 /// A cause a record can end with in the kernel: column, name, and whether the
 /// event is lost by it.
 pub const CAUSES: &[(usize, &str, bool)] = &[
@@ -66,6 +83,8 @@ pub const CAUSES: &[(usize, &str, bool)] = &[
     (7, "self", false),
     (8, "demoted", false),
     (9, "unnamed", true),
+    (10, "folded", false),
+    (11, "filtered", false),
 ];
 
 macro_rules! plain {
@@ -86,6 +105,10 @@ plain! {
     bee_process = 112,
     bee_file = 160,
     bee_cgroup = 120,
+    bee_socket_facts = 56,
+    bee_socket = 160,
+    bee_flow_key = 24,
+    bee_flow = 176,
     bee_memory = 152,
     bee_kernel = 120,
     bee_rule_key = 16,

@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use bee_trace::config::{
-    ALWAYS_WRITTEN, Config, Document, Kind, Loaded, MAX_DOCUMENT, MAX_ENTRIES, OPTIONS, Origin, Preset,
-    Source, load, read, restart_needed, show,
+    ALWAYS_WRITTEN, Config, Document, Files, Kind, Loaded, MAX_DOCUMENT, MAX_ENTRIES, OPTIONS, Origin,
+    Preset, Shape, Source, load, load_files, read, restart_needed, shipped_names, show,
 };
 use bee_trace::error::ExitStatus;
 use bee_trace::event::Action;
@@ -41,12 +41,15 @@ fn each_mistake_is_placed_and_answered() {
             "c.toml:2:1: limits.alert_ring_kb: unknown key; did you mean `alert_ring_kib`?",
         ),
         ("[limits]\nwatch = []", "c.toml:2:1: limits.watch: unknown key here; it belongs in `[file]`"),
-        ("[host]\nzzz = 1", "c.toml:2:1: host.zzz: unknown key; `[host]` has proc, sys, cgroup, btf, user"),
+        (
+            "[host]\nzzz = 1",
+            "c.toml:2:1: host.zzz: unknown key; `[host]` has proc, sys, cgroup, btf, user, journal_socket",
+        ),
         ("[limit]\ninodes = 5", "c.toml:1:2: limit: unknown; did you mean `limits`?"),
         ("inodes = 500", "c.toml:1:1: inodes: must stand in a section; write `[limits]` above it"),
         (
             "inherits = \"x\"",
-            "c.toml:1:1: inherits: unknown; the sections are sensors, process, file, limits, output, host, exclude",
+            "c.toml:1:12: inherits: no profile is called \"x\"; known profiles: ci-runner, paranoid, raspberry-pi, server",
         ),
         ("limits = 5", "c.toml:1:1: limits: is a whole number; write `[limits]` and its keys below it"),
         (
@@ -129,7 +132,7 @@ fn each_mistake_is_placed_and_answered() {
         ),
         (
             "[[exclude]]\nunit = \"cron.service\"\npaths = []",
-            "c.toml:3:9: exclude.paths: is empty; name the files, or leave the key out to exclude all of them",
+            "c.toml:3:9: exclude.paths: is empty; name some, or leave the key out to exclude all of them",
         ),
         (
             "[[exclude]]\nunit = \"cron.service\"\npaths = [\"*\"]",
@@ -272,6 +275,25 @@ fn what_is_shown_loads_to_the_same_and_says_where_it_came_from() {
 }
 
 #[test]
+fn events_go_where_the_configuration_says_or_else_where_people_look() {
+    use bee_trace::config::Place::{File, Journal, Stdout};
+    let places = |text: &str, systemd| loaded(&[text]).config.output.places(systemd);
+    assert_eq!((places("", false), places("", true)), (vec![Stdout], vec![Journal]));
+    let file = "[output]\nfile = \"/x\"\n";
+    assert_eq!((places(file, false), places(file, true)), (vec![File], vec![File]));
+    let all = format!("{file}to = [\"journal\", \"stdout\", \"file\", \"journal\"]");
+    assert_eq!(
+        (places(&all, false), places(&all, true)),
+        (vec![Stdout, File, Journal], vec![Stdout, File, Journal])
+    );
+    assert_eq!(places("[output]\nto = [\"stdout\"]", true), [Stdout]);
+    assert_eq!(
+        problems("\n[output]\nto = [\"file\"]"),
+        ["c.toml:3:1: output.to: names the file, but `output.file` does not say which"]
+    );
+}
+
+#[test]
 fn actions_always_hold_those_that_are_always_written() {
     let only = loaded(&["[output]\nactions = [\"open\", \"exec\", \"loss\"]"]).config.output.actions;
     assert_eq!(only, [Action::Exec, Action::Open, Action::Loss, Action::Start, Action::Stop]);
@@ -292,6 +314,11 @@ fn another(kind: Kind, default: Preset) -> &'static str {
         (Kind::Text(_), Preset::Text("json")) => "\"pretty\"",
         (Kind::Text(_), Preset::Text("bee-trace")) => "\"somebody\"",
         (Kind::Text(_), _) => "\"/elsewhere\"",
+        (Kind::List(Shape::Port), _) => "[\"22\"]",
+        (Kind::List(Shape::Address), _) => "[\"192.0.2.1\"]",
+        (Kind::List(Shape::SocketKind), _) => "[\"raw\"]",
+        (Kind::List(Shape::NetworkAction), _) => "[\"send\"]",
+        (Kind::List(Shape::Place), _) => "[\"journal\"]",
         (Kind::List(shape), _) if shape.check("open").is_ok() && shape.check("/x").is_err() => "[\"open\"]",
         (Kind::List(shape), _) if shape.check("/x").is_ok() => "[\"/x\"]",
         _ => "[\"X\"]",
@@ -375,7 +402,7 @@ fn drop_ins_are_read_in_the_order_of_their_names() {
     scratch.write("config.d/10-a.toml", "[limits]\ninodes = 2000\nqueue_kib = 64\n");
     scratch.write("config.d/30-c.toml~", "not toml");
     scratch.write("config.d/.40-d.toml", "not toml");
-    let documents = read(&main).unwrap();
+    let documents = read(&main).unwrap().documents;
     let names: Vec<String> = documents.iter().map(|one| one.name.clone()).collect();
     let shown = |name: &str| scratch.0.join(name).display().to_string();
     assert_eq!(names, [shown("config.toml"), shown("config.d/10-a.toml"), shown("config.d/20-b.toml")]);
@@ -384,9 +411,9 @@ fn drop_ins_are_read_in_the_order_of_their_names() {
     // The same file again, by the directory that was kept open.
     let source = Source::open(&main).unwrap();
     scratch.write("config.d/99.toml", "[limits]\ninodes = 4000\n");
-    assert_eq!(load(&source.read().unwrap()).unwrap().config.limits.inodes, 4000);
+    assert_eq!(load_files(&source.read().unwrap()).unwrap().config.limits.inodes, 4000);
     std::fs::remove_dir_all(scratch.0.join("config.d")).unwrap();
-    assert_eq!(source.read().unwrap().len(), 1);
+    assert_eq!(source.read().unwrap().documents.len(), 1);
 }
 
 #[test]
@@ -478,4 +505,149 @@ fn no_text_makes_it_panic() {
         let _ = load(&[document("deep", &deep.repeat(20_000))]);
         let _ = load(&[document("deep", &format!("a = {}", deep.repeat(20_000)))]);
     }
+}
+
+fn profile(name: &str, text: &str) -> (String, Document) {
+    (name.into(), document(&format!("profiles/{name}.toml"), text))
+}
+
+fn files(documents: &[&str], profiles: &[(&str, &str)]) -> Files {
+    Files {
+        documents: (0..).zip(documents).map(|(n, text)| document(&format!("{n}.toml"), text)).collect(),
+        profiles: profiles.iter().map(|(name, text)| profile(name, text)).collect(),
+    }
+}
+
+#[test]
+fn a_profile_holds_where_it_is_inherited_and_what_follows_is_stronger() {
+    let base = "[limits]\ninodes = 1000\nprocesses = 1000\nqueue_kib = 100\n[file]\nwatch_add = [\"/a\"]\n";
+    let derived = "inherits = \"base\"\n[limits]\nprocesses = 2000\nqueue_kib = 200\n";
+    let main = "inherits = \"derived\"\n[limits]\nqueue_kib = 300\n";
+    let loaded =
+        load_files(&files(&[main, "[limits]\nalert_burst = 7\n"], &[("derived", derived), ("base", base)]))
+            .unwrap();
+    let limits = &loaded.config.limits;
+    assert_eq!((limits.inodes, limits.processes, limits.queue_kib, limits.alert_burst), (1000, 2000, 300, 7));
+    assert_eq!(loaded.config.file.watch.len(), Config::default().file.watch.len() + 1);
+    assert_eq!(loaded.sources.profiles, ["base", "derived"]);
+    assert_eq!(loaded.sources.files, ["0.toml", "1.toml"]);
+    assert_eq!(loaded.origins["limits.inodes"], [Origin::Line("profiles/base.toml".into(), 2)]);
+    assert_eq!(loaded.origins["limits.processes"], [Origin::Line("profiles/derived.toml".into(), 3)]);
+    assert_eq!(loaded.origins["limits.queue_kib"], [Origin::Line("0.toml".into(), 3)]);
+    assert_eq!(loaded.replaced(), (vec!["limits.queue_kib"], 4));
+    // What is shown says so, and loads to the same without the profile.
+    let shown = show(&loaded);
+    assert!(shown.contains("inodes = 1000 # profiles/base.toml:2\n"), "{shown}");
+    assert!(shown.starts_with("# inherits base → derived # 0.toml:1\n"), "{shown}");
+    assert_eq!(load(&[document("again", &shown)]).unwrap().config, loaded.config);
+    // In a drop-in it stands over the main file.
+    let over = load_files(&files(
+        &["[limits]\ninodes = 5000\nalert_burst = 9\n", "inherits = \"base\"\n"],
+        &[("base", base)],
+    ))
+    .unwrap();
+    assert_eq!((over.config.limits.inodes, over.config.limits.alert_burst), (1000, 9));
+}
+
+#[test]
+fn excludes_of_profiles_join_the_others_and_an_empty_list_removes_the_built_in_ones() {
+    let built_in = Config::default().exclude.len();
+    let adds = "[[exclude]]\nunit = \"a.service\"\n";
+    let count =
+        |main: &str, text: &str| load_files(&files(&[main], &[("p", text)])).unwrap().config.exclude.len();
+    assert_eq!(count("inherits = \"p\"\n", adds), built_in + 1);
+    assert_eq!(count("inherits = \"p\"\n", "exclude = []\n"), 0);
+    let own = "inherits = \"p\"\n[[exclude]]\nunit = \"b.service\"\n";
+    assert_eq!(count(own, adds), 2, "the main file's stand for the built-in ones only");
+    assert_eq!(count("inherits = \"p\"\nexclude = []\n", adds), 0);
+}
+
+#[test]
+fn profiles_that_cannot_be_are_named_with_those_that_can() {
+    let problem = |documents: &[&str], profiles: &[(&str, &str)]| {
+        let problems = load_files(&files(documents, profiles)).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        problems[0].to_string()
+    };
+    let unknown = problem(&["\ninherits = \"raspberrypi\"\n"], &[("mine", "")]);
+    assert!(unknown.starts_with("0.toml:2:12: inherits: "), "{unknown}");
+    assert!(
+        unknown.contains("did you mean \\\"raspberry-pi\\\"?")
+            || unknown.contains("did you mean \"raspberry-pi\"?")
+    );
+    for name in shipped_names().chain(["mine"]) {
+        assert!(unknown.contains(name), "{unknown}");
+    }
+    let round =
+        problem(&["inherits = \"a\"\n"], &[("a", "inherits = \"b\"\n"), ("b", "\n\ninherits = \"a\"\n")]);
+    assert!(round.starts_with("profiles/b.toml:3:12: inherits: leads round in a circle"), "{round}");
+    let itself = problem(&["inherits = \"a\"\n"], &[("a", "inherits = \"a\"\n")]);
+    assert!(itself.contains("circle"), "{itself}");
+    let twice = problem(&["inherits = \"server\"\n", "inherits = \"paranoid\"\n"], &[]);
+    assert!(twice.starts_with("1.toml:1:12: inherits: is said a second time, after 0.toml:1"), "{twice}");
+    for bad in ["inherits = 3\n", "inherits = [\"server\"]\n", "inherits = \"../../etc/shadow\"\n"] {
+        assert!(problem(&[bad], &[]).contains("name"), "{bad}");
+    }
+    // A mistake in a profile is told with the others.
+    let problems = load_files(&files(
+        &["inherits = \"p\"\n[limits]\ninodes = 1\n"],
+        &[("p", "[limits]\nnonsense = 1\n")],
+    ));
+    let names: Vec<String> = problems.unwrap_err().iter().map(|one| one.document.clone()).collect();
+    assert_eq!(names, ["profiles/p.toml", "0.toml"]);
+}
+
+#[test]
+fn every_shipped_profile_loads_and_changes_something() {
+    for name in shipped_names() {
+        let text = format!("inherits = \"{name}\"\n");
+        let loaded = load(&[document("main", &text)]).unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert!(loaded.config != Config::default(), "{name}");
+        assert_eq!(loaded.sources.profiles.last().map(String::as_str), Some(name));
+        let (replaced, set) = loaded.replaced();
+        assert!(replaced.is_empty() && set > 3, "{name}");
+        // The file in the source is the one in the program.
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/profiles/{name}.toml"));
+        assert!(path.exists(), "{}", path.display());
+    }
+    // A new action is left out of a profile on purpose only: name it here, or there.
+    let all = Config::default().output;
+    for (name, lines, journal) in [
+        ("raspberry-pi", &[Action::Fork, Action::Exit][..], &[][..]),
+        ("server", &[Action::Fork, Action::Exit], &[]),
+        ("ci-runner", &[Action::Fork, Action::Exit], &[Action::Exec]),
+        ("paranoid", &[], &[]),
+    ] {
+        let output = load(&[document("main", &format!("inherits = \"{name}\"\n"))]).unwrap().config.output;
+        let without = |from: &[Action], out: &[Action]| -> Vec<Action> {
+            from.iter().copied().filter(|action| !out.contains(action)).collect()
+        };
+        assert_eq!(output.actions, without(&all.actions, lines), "actions of {name}");
+        let wanted = if name == "paranoid" { &all.actions } else { &all.journal_actions };
+        assert_eq!(output.journal_actions, without(wanted, journal), "journal_actions of {name}");
+    }
+    let pi = load(&[document("main", "inherits = \"raspberry-pi\"\n")]).unwrap().config;
+    assert!(pi.limits.alert_ring_kib + pi.limits.bulk_ring_kib <= 512);
+    let paranoid = load(&[document("main", "inherits = \"paranoid\"\n")]).unwrap().config;
+    assert!(paranoid.exclude.is_empty());
+    assert_eq!(paranoid.output.actions, Config::default().output.actions);
+}
+
+#[test]
+fn profiles_are_read_beside_the_file_before_the_shipped_ones() {
+    let place = std::env::temp_dir().join(format!("bee-profiles-{}", std::process::id()));
+    std::fs::create_dir_all(place.join("profiles")).unwrap();
+    let main = place.join("config.toml");
+    std::fs::write(&main, "inherits = \"server\"\n").unwrap();
+    let shipped = load_files(&read(&main).unwrap()).unwrap();
+    std::fs::write(place.join("profiles/server.toml"), "inherits = \"deep\"\n").unwrap();
+    std::fs::write(place.join("profiles/deep.toml"), "[limits]\ninodes = 777\n").unwrap();
+    // Not inherited, so not read.
+    std::fs::write(place.join("profiles/broken.toml"), b"\xff").unwrap();
+    let own = load_files(&read(&main).unwrap()).unwrap();
+    assert_eq!(shipped.config.limits.inodes, 65536);
+    assert_eq!((own.config.limits.inodes, own.config.limits.bulk_ring_kib), (777, 512));
+    std::fs::write(place.join("profiles/server.toml"), b"\xff").unwrap();
+    assert!(read(&main).unwrap_err().to_string().contains("UTF-8"));
+    std::fs::remove_dir_all(&place).unwrap();
 }

@@ -38,6 +38,14 @@ fn no_default_is_lost_on_the_way_into_the_configuration() {
         assert!(exclude.exe.is_some() && bounded, "{exclude:?}");
     }
     assert_eq!(config.output.actions, ACTIONS.iter().map(|facts| facts.action).collect::<Vec<_>>());
+    // Whatever somebody should look at reaches the journal, and what is always written.
+    let journal = |facts: &&bee_trace::event::ActionFacts| !["fork", "exit"].contains(&facts.name);
+    assert_eq!(
+        config.output.journal_actions,
+        ACTIONS.iter().filter(journal).map(|facts| facts.action).collect::<Vec<_>>()
+    );
+    assert_eq!((config.output.to, config.output.journal_fold_seconds), (vec![], 60));
+    assert_eq!(config.host.journal_socket, PathBuf::from("/run/systemd/journal/socket"));
     assert!(config.sensors.process && config.sensors.file && config.sensors.memory && config.sensors.kernel);
     assert_eq!((config.limits.alert_ring_kib, config.limits.bulk_ring_kib), (512, 512));
     assert_eq!((config.limits.inodes, config.limits.processes, config.limits.queue_kib), (16384, 8192, 1024));
@@ -47,6 +55,7 @@ fn no_default_is_lost_on_the_way_into_the_configuration() {
     );
     assert_eq!((config.output.rotate_mib, config.output.rotate_keep, &config.output.file), (16, 4, &None));
     assert_eq!((config.host.proc, config.host.sys), (PathBuf::from("/proc"), PathBuf::from("/sys")));
+    assert_eq!(config.control.socket, Some(PathBuf::from("/run/bee-traced/control")));
     assert_eq!((config.host.cgroup, config.host.user), (None, "bee-trace".into()));
 }
 

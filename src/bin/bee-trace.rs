@@ -3,16 +3,19 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bee_trace::btf_build::{self, Built};
 use bee_trace::btf_file::{self, Running};
 use bee_trace::check::{Report, Style, Types};
-use bee_trace::cli::{self, BtfCommand, Command, ConfigCommand, Trace};
+use bee_trace::cli::{self, BtfCommand, Command, ConfigCommand, Look, Switch, Trace, WatchOptions};
 use bee_trace::config::{self, Loaded};
+use bee_trace::control::protocol::{Answer, Format, Request, Watch};
+use bee_trace::control::status::Status;
 use bee_trace::error::{Error, ExitStatus, Result};
 use bee_trace::kernel::{self, Places, facts::Facts};
 use bee_trace::probe::Tier;
-use bee_trace::{log, man, trial};
+use bee_trace::{event_docs, log, man, remote, trial};
 
 fn main() -> ExitCode {
     let line: Trace = match cli::parse(std::env::args_os()) {
@@ -20,6 +23,13 @@ fn main() -> ExitCode {
         Err(status) => return status.into(),
     };
     let done = match line.command {
+        Command::Status { check: true, loss_window, socket, .. } => return monitor(&socket, loss_window),
+        Command::Status { json, socket, .. } => status(&socket, json),
+        Command::Watch(options) => watch(options),
+        Command::Reload { socket } => reload(&socket),
+        Command::Debug { state, socket } => debug(&socket, state == Switch::On),
+        Command::Events { json: true } => say(&event_docs::json()),
+        Command::Events { json: false } => say(&event_docs::text()),
         Command::Check { json, config, force_tier } => {
             let forced = force_tier.and_then(|tier| Tier::from_name(tier.name()));
             check(json, config.as_deref(), forced)
@@ -116,8 +126,69 @@ fn btf_list(file: Option<&Path>) -> Result<ExitStatus> {
     say(&btf_file::text(&rows, &running, own))
 }
 
+fn ask_status(socket: &Path) -> Result<Status> {
+    match remote::ask(socket, &Request::Status {})? {
+        Answer::Status(status) => Ok(*status),
+        _ => Err(remote::unexpected()),
+    }
+}
+
+fn status(socket: &Path, json: bool) -> Result<ExitStatus> {
+    let status = ask_status(socket)?;
+    if json {
+        let text = serde_json::to_string_pretty(&status).map_err(|why| Error::failure(why.to_string()))?;
+        return say(&format!("{text}\n"));
+    }
+    say(&remote::status::text(&status))
+}
+
+fn monitor(socket: &Path, loss_window: u64) -> ExitCode {
+    let (state, line) = remote::check::judge(&ask_status(socket), loss_window);
+    match say(&line) {
+        Ok(_) => state.into(),
+        Err(_) => remote::check::State::Unknown.into(),
+    }
+}
+
+fn watch(options: WatchOptions) -> Result<ExitStatus> {
+    let terminal = std::io::stdout().is_terminal();
+    let coloured = terminal && std::env::var_os("NO_COLOR").is_none();
+    let format = match options.format {
+        Some(Look::Json) => Format::Json,
+        None if !terminal => Format::Json,
+        _ if coloured => Format::Colour,
+        _ => Format::Pretty,
+    };
+    let watch = Watch {
+        sensors: options.sensor,
+        actions: options.action,
+        pids: options.pid,
+        comms: options.comm,
+        exes: options.exe,
+        severity: options.severity,
+        format,
+    };
+    let duration = options.duration.map(Duration::from_secs);
+    let (mut out, mut notes) = (std::io::stdout(), std::io::stderr());
+    remote::watch::run(&options.socket, watch, duration, &mut out, &mut notes).map(|()| ExitStatus::Ok)
+}
+
+fn reload(socket: &Path) -> Result<ExitStatus> {
+    match remote::ask(socket, &Request::Reload {})? {
+        Answer::Reload(reload) => say(&remote::reload::text(&reload)?),
+        _ => Err(remote::unexpected()),
+    }
+}
+
+fn debug(socket: &Path, on: bool) -> Result<ExitStatus> {
+    match remote::ask(socket, &Request::Debug { on })? {
+        Answer::Debug { level } => say(&format!("the daemon's log level is {level} now\n")),
+        _ => Err(remote::unexpected()),
+    }
+}
+
 fn load(file: &Path) -> Result<Loaded> {
-    config::load(&config::read(file)?).map_err(|problems| {
+    config::load_files(&config::read(file)?).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Error::new(ExitStatus::Config, lines.join("\n"))
     })
@@ -135,6 +206,18 @@ fn config_check(file: &Path, loaded: &Loaded) -> Result<ExitStatus> {
             let class = bee_trace::watch::cost_class(pattern);
             text.push_str(&format!("{list:<12} {class:<16} {}\n", pattern.text()));
         }
+    }
+    let (replaced, set) = loaded.replaced();
+    if let Some(profile) = loaded.sources.profiles.last() {
+        text.push_str(&format!("profile {profile}: sets {set} keys"));
+        if !replaced.is_empty() {
+            text.push_str(&format!(
+                ", of which your files replace {}: {}",
+                replaced.len(),
+                replaced.join(", ")
+            ));
+        }
+        text.push('\n');
     }
     text.push_str(&format!("{}: nothing is wrong\n", file.display()));
     say(&text)

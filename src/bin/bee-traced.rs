@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bee_trace::cli::{self, OutputFormat, Traced};
-use bee_trace::config::{self, Format};
-use bee_trace::daemon::{self, Options, Overrides};
+use bee_trace::cli::{self, Traced};
+use bee_trace::config;
+use bee_trace::daemon::{self, Chosen, Options, Overrides};
 use bee_trace::error::{ExitStatus, Result};
 use bee_trace::log;
 use bee_trace::probe::Tier;
@@ -29,21 +29,18 @@ fn main() -> ExitCode {
 
 fn run(line: Traced) -> Result<()> {
     let overrides = Overrides {
-        format: line.output.map(|format| match format {
-            OutputFormat::Json => Format::Json,
-            OutputFormat::Pretty => Format::Pretty,
-        }),
+        output: line.output.as_deref().map(Chosen::new),
         file: line.output_file,
         sensors: line.sensors.map(|sensors| sensors.iter().map(|sensor| sensor.name()).collect()),
     };
     let config_file = line.config.clone().unwrap_or_else(|| PathBuf::from(cli::CONFIG));
     // Without --config, a machine that has no configuration runs with the defaults.
-    let documents = if line.config.is_none() && !Path::new(cli::CONFIG).exists() {
-        Vec::new()
+    let files = if line.config.is_none() && !Path::new(cli::CONFIG).exists() {
+        config::Files::default()
     } else {
         config::read(&config_file)?
     };
-    let config = daemon::build(&documents, &overrides)?;
+    let loaded = daemon::build(&files, &overrides)?;
     if line.check_config {
         return Ok(());
     }
@@ -54,5 +51,5 @@ fn run(line: Traced) -> Result<()> {
         duration: line.duration.map(Duration::from_secs),
         terminal: std::io::stdout().is_terminal(),
     };
-    daemon::start(config, &options)
+    daemon::start(loaded, &options)
 }

@@ -27,6 +27,8 @@
 #define S_IFDIR	      0040000
 #define S_IFCHR	      0020000
 #define S_IFBLK	      0060000
+#define S_IFREG	      0100000
+#define S_ISREG(mode) (((mode)&S_IFMT) == S_IFREG)
 #define S_ISDIR(mode) (((mode)&S_IFMT) == S_IFDIR)
 #define S_ISDEV(mode) (((mode)&S_IFMT) == S_IFCHR || ((mode)&S_IFMT) == S_IFBLK)
 

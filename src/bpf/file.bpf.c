@@ -30,6 +30,8 @@ __noinline int bee_on_descriptor(__u64 regs, bee_what call)
 	descriptor =
 		opened ? (__u32)BEE_WHAT_RESULT(call) : (__u32)bee_arg(act, act->call->descriptor);
 	file = bee_descriptor_file(task, descriptor);
+	if (opened && bee_misses_read(file))
+		return 0;
 	f_mode = BPF_CORE_READ(file, f_mode);
 	if (f_mode & FMODE_PATH) {
 		struct bee_settings *set = bee_settings();

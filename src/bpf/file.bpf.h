@@ -150,6 +150,68 @@ __noinline int bee_finish(bee_what what, __u32 tail)
 	return 0;
 }
 
+/*
+ * Whether an open file is none of ours, in as few steps as can be: most opens of a machine end
+ * here. A regular file whose identity is not in the filter, on a file system whose watched files
+ * are all known, that was not made by this open. Anything else is for bee_on_inode to tell.
+ */
+static __always_inline bool bee_passes(const struct bee_settings *set, __u32 mode, __u64 number,
+				       __u32 device, __u32 f_mode)
+{
+	__u8 *slot = bee_filter_slot(number, device);
+
+	return slot && !*slot && S_ISREG(mode) && !(f_mode & (FMODE_CREATED | FMODE_PATH)) &&
+	       !set->canary_tgid && bee_scanned(device);
+}
+
+/* Of a file whose fields the verifier lets a program load. */
+static __always_inline bool bee_misses(struct file *file)
+{
+	struct bee_settings *set = bee_settings();
+	struct inode *inode = file->f_inode;
+
+	return set &&
+	       bee_passes(set, inode->i_mode, inode->i_ino, inode->i_sb->s_dev, file->f_mode);
+}
+
+/*
+ * Of a file at some address. Reading kernel memory is the price here, and it is paid for each
+ * reading, not for its bytes: the fields that lie near each other in every kernel are read at once.
+ */
+#define BEE_NEAR 96
+
+#define bee_near(block, type, field)                                                      \
+	({                                                                                \
+		__u32 at_ = bpf_core_field_offset(type, field);                           \
+		at_ <= BEE_NEAR - 8 ? *(typeof(((type *)0)->field) *)((block) + at_) : 0; \
+	})
+#define bee_is_near(type, field) (bpf_core_field_offset(type, field) <= BEE_NEAR - 8)
+
+static __always_inline bool bee_misses_read(struct file *file)
+{
+	struct bee_settings *set = bee_settings();
+	__u8 near[BEE_NEAR] __attribute__((aligned(8)));
+	struct super_block *super;
+	struct inode *inode;
+	__u32 f_mode, mode;
+	__u64 number;
+
+	if (!set || !bee_is_near(struct file, f_inode) || !bee_is_near(struct file, f_mode) ||
+	    !bee_is_near(struct inode, i_mode) || !bee_is_near(struct inode, i_ino) ||
+	    !bee_is_near(struct inode, i_sb))
+		return false;
+	if (bpf_probe_read_kernel(near, sizeof(near), file))
+		return false;
+	inode = bee_near(near, struct file, f_inode);
+	f_mode = (__u64)bee_near(near, struct file, f_mode);
+	if (bpf_probe_read_kernel(near, sizeof(near), inode))
+		return false;
+	mode = bee_near(near, struct inode, i_mode);
+	number = bee_near(near, struct inode, i_ino);
+	super = bee_near(near, struct inode, i_sb);
+	return bee_passes(set, mode, number, BPF_CORE_READ(super, s_dev), f_mode);
+}
+
 /* Of an inode that is not that of an open. */
 #define BEE_NO_OPEN 0
 

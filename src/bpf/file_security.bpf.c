@@ -11,7 +11,8 @@
  *                        out of room while others block in an open; this does not
  *   security_path_*      an act on names begins: unlink, rmdir, rename, link, symlink, mknod,
  *                        chmod, chown, truncate. The record waits in `pending`
- *   vfs_*, notify_change that act ends: the record is completed and sent
+ *   vfs_*, notify_change, do_rmdir
+ *                        that act ends: the record is completed and sent
  *   security_path_notify the scanner shows a file
  *
  * do_unlinkat, do_renameat2, … look names up, then call security_path_X with the dentries,
@@ -59,11 +60,14 @@ static __always_inline bool bee_is_error(__u64 pointer)
 	return pointer >= (__u64)-4095;
 }
 
-/* An open that succeeded. */
-static __always_inline int bee_opened(struct file *file, __u16 hook, __u8 slot)
+/* An open that succeeded. `direct`: the file is a pointer the verifier knows. */
+static __always_inline int bee_opened(struct file *file, __u16 hook, __u8 slot, bool direct)
 {
-	__u32 f_mode = BPF_CORE_READ(file, f_mode);
+	__u32 f_mode;
 
+	if (direct ? bee_misses(file) : bee_misses_read(file))
+		return 0;
+	f_mode = BPF_CORE_READ(file, f_mode);
 	if (f_mode & FMODE_PATH || BPF_CORE_READ(file, f_flags) & FMODE_EXEC)
 		return 0;
 	return bee_on_inode(bee_pack(hook, BEE_KIND_OPEN, false, slot, 0),
@@ -81,7 +85,7 @@ static __always_inline int bee_open_ended(int dfd, struct filename *pathname,
 	if (!bee_active(bee_settings()))
 		return 0;
 	if (!bee_is_error(result))
-		return bee_opened((struct file *)result, hook, SLOT_OPEN);
+		return bee_opened(file, hook, SLOT_OPEN, true);
 	flags = BPF_CORE_READ(op, open_flag);
 	if (!bee_refusal(result) || flags & FMODE_EXEC)
 		return 0;
@@ -114,7 +118,7 @@ int BPF_PROG(fexit__do_file_open_root, const struct path *root, const char *name
 	/* Refused: a handle is not a name, and nothing was opened. */
 	if (!bee_active(bee_settings()) || bee_is_error(result))
 		return 0;
-	return bee_opened((struct file *)result, BEE_HOOK_FEXIT_DO_FILE_OPEN_ROOT, SLOT_OPEN_ROOT);
+	return bee_opened(file, BEE_HOOK_FEXIT_DO_FILE_OPEN_ROOT, SLOT_OPEN_ROOT, true);
 }
 
 SEC("kprobe/security_file_open")
@@ -127,7 +131,7 @@ int BPF_KPROBE(kprobe__security_file_open, struct file *file)
 	if (BPF_CORE_READ(file, f_mode) & FMODE_BACKING ||
 	    BPF_CORE_READ(file, f_inode) != BPF_CORE_READ(file, f_path.dentry, d_inode))
 		return 0;
-	return bee_opened(file, BEE_HOOK_KPROBE_SECURITY_FILE_OPEN, SLOT_KPROBE);
+	return bee_opened(file, BEE_HOOK_KPROBE_SECURITY_FILE_OPEN, SLOT_KPROBE, false);
 }
 
 /*
@@ -496,6 +500,7 @@ BEE_REFUSAL(file_truncate)
 
 BEE_END(vfs_unlink)
 BEE_END(vfs_rmdir)
+BEE_END(do_rmdir) /* into which 5.10's compiler has put vfs_rmdir */
 BEE_END(vfs_rename)
 BEE_END(vfs_link)
 BEE_END(vfs_symlink)

@@ -220,6 +220,43 @@ struct {
 	__type(value, __u64);
 } execs SEC(".maps");
 
+/* An act on a socket under way: what is known of it before it ends, see network.bpf.h. */
+#define BEE_UNIX_PATH 112 /* sun_path, and filled up */
+
+struct bee_net_act {
+	__u64 socket; /* struct sock, or 0 */
+	__u64 flags;
+	__u16 kind;
+	__u16 hook;
+	__u32 reserved;
+	struct bee_socket_facts facts;
+	char path[BEE_UNIX_PATH];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64); /* thread group and thread */
+	__type(value, struct bee_net_act);
+} net_acts SEC(".maps");
+
+/* Flows of datagrams; size set by the loader from limits.flows. LRU: when full, the flow
+ * longest silent is forgotten, and its next datagram is an event at once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct bee_flow_key);
+	__type(value, struct bee_flow);
+} flows SEC(".maps");
+
+/* Tier portable: the addresses sockets were bound to, by process and descriptor. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u64); /* thread group and descriptor */
+	__type(value, struct bee_socket_facts);
+} net_bound SEC(".maps");
+
 /* Tier portable: the numbers that descriptors of processes were made of, by process and
  * descriptor. LRU: of one that is forgotten the target is not known. */
 struct {

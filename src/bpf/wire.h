@@ -33,6 +33,11 @@ enum bee_kind {
 	BEE_KIND_MKNOD = 13,
 	BEE_KIND_IDENTITY = 14, /* the scanner showed a file to the kernel side */
 	BEE_KIND_CGROUP = 15,	/* a cgroup was made or removed */
+	BEE_KIND_CONNECT = 16,
+	BEE_KIND_SEND = 17,
+	BEE_KIND_ACCEPT = 18,
+	BEE_KIND_LISTEN = 19,
+	BEE_KIND_SOCKET = 20,
 	BEE_KIND_PTRACE = 24,
 	BEE_KIND_VM_READ = 25,
 	BEE_KIND_VM_WRITE = 26,
@@ -113,6 +118,34 @@ enum bee_hook {
 	BEE_HOOK_PORTABLE_EXIT = 99,
 	BEE_HOOK_PORTABLE_CGROUP_MKDIR = 100,
 	BEE_HOOK_PORTABLE_CGROUP_RMDIR = 101,
+	/* The network sensor: 128 to 191. A hook another sensor has too has a number here of its
+	 * own, so that one does not prove the other. */
+	BEE_HOOK_NET_TP_BTF_SYS_EXIT = 128,
+	BEE_HOOK_NET_RAW_TP_SYS_EXIT = 129,
+	BEE_HOOK_CGROUP_CONNECT4 = 130,
+	BEE_HOOK_CGROUP_CONNECT6 = 131,
+	BEE_HOOK_CGROUP_SENDMSG4 = 132,
+	BEE_HOOK_CGROUP_SENDMSG6 = 133,
+	BEE_HOOK_PORTABLE_NET_SYS_EXIT = 136,
+	BEE_HOOK_PORTABLE_CONNECT4 = 137,
+	BEE_HOOK_PORTABLE_CONNECT6 = 138,
+	BEE_HOOK_PORTABLE_SENDMSG4 = 139,
+	BEE_HOOK_PORTABLE_SENDMSG6 = 140,
+	BEE_HOOK_FEXIT_SECURITY_SOCKET_CONNECT = 144,
+	BEE_HOOK_LSM_SOCKET_CONNECT = 145,
+	BEE_HOOK_KPROBE_SECURITY_SOCKET_CONNECT = 146,
+	BEE_HOOK_FEXIT_UDP_SENDMSG = 147,
+	BEE_HOOK_KPROBE_UDP_SENDMSG = 148,
+	BEE_HOOK_FEXIT_UDPV6_SENDMSG = 149,
+	BEE_HOOK_KPROBE_UDPV6_SENDMSG = 150,
+	BEE_HOOK_FEXIT_INET_LISTEN = 151,
+	BEE_HOOK_KPROBE_INET_LISTEN = 152,
+	BEE_HOOK_FENTRY_SECURITY_SOCK_GRAFT = 153,
+	BEE_HOOK_KPROBE_SECURITY_SOCK_GRAFT = 154,
+	BEE_HOOK_FEXIT_SOCK_CREATE = 155,
+	BEE_HOOK_KPROBE_SOCK_CREATE = 156,
+	BEE_HOOK_FEXIT_SECURITY_SOCKET_SENDMSG = 157,
+	BEE_HOOK_KPROBE_SECURITY_SOCKET_SENDMSG = 158,
 	/* The memory sensor: from 192. */
 	BEE_HOOK_MEMORY_TP_BTF_SYS_EXIT = 192,
 	BEE_HOOK_MEMORY_RAW_TP_SYS_EXIT = 193,
@@ -156,6 +189,8 @@ enum bee_cause {
 	BEE_CAUSE_SELF = 7,	  /* an act of the daemon's own: not an event */
 	BEE_CAUSE_DEMOTED = 8,	  /* submitted, but through the bulk ring: over the alert rate */
 	BEE_CAUSE_UNNAMED = 9,	  /* tier portable: opened by handle, so there is no name to test */
+	BEE_CAUSE_FOLDED = 10,	  /* a datagram that a later event counts */
+	BEE_CAUSE_FILTERED = 11,  /* nothing the configuration asks for */
 	BEE_CAUSE_COUNT = 16,	  /* room for later ones; the map is stored across versions */
 };
 
@@ -181,6 +216,9 @@ enum bee_cause {
 #define BEE_FLAG_PATH_RELATIVE	 (1ull << 33)
 #define BEE_FLAG_EXE_AS_GIVEN	 (1ull << 34)
 #define BEE_FLAG_STATUS_UNKNOWN	 (1ull << 35)
+#define BEE_FLAG_IO_URING	 (1ull << 40)
+#define BEE_FLAG_IN_PROGRESS	 (1ull << 41)
+#define BEE_FLAG_FAST_OPEN	 (1ull << 42)
 #define BEE_FLAG_TARGET_EXITED	 (1ull << 48)
 #define BEE_FLAG_TARGET_AS_GIVEN (1ull << 49)
 
@@ -270,6 +308,65 @@ struct bee_cgroup {
 	__u16 path_length;
 	__u16 reserved;
 };
+
+/* An address of an IPv4 socket, or one mapped into IPv6, is in the first 4 bytes. */
+#define BEE_ADDRESS 16
+
+/* Which facts about a socket are known. */
+#define BEE_KNOWN_SOURCE      1u
+#define BEE_KNOWN_DESTINATION 2u
+#define BEE_KNOWN_PROTOCOL    4u /* type and protocol */
+
+/*
+ * A socket and what was done with it. The source is who asks for the connection, the
+ * destination who is asked: of accept and listen that is this machine.
+ */
+struct bee_socket_facts {
+	__u8 source[BEE_ADDRESS];
+	__u8 destination[BEE_ADDRESS];
+	__u64 count;	   /* send: datagrams this stands for */
+	__u16 source_port; /* 0: not known, or none; the host's order of bytes */
+	__u16 destination_port;
+	__u16 family;
+	__u16 type;
+	__u16 protocol;
+	__u16 path_length; /* of the tail that counts: the name of an AF_UNIX socket */
+	__u8 known;	   /* BEE_KNOWN_* */
+	__u8 reserved[3];
+};
+
+/* connect, send, accept, listen, socket. Tail: a name, filled up with NUL, or nothing. */
+struct bee_socket {
+	struct bee_header header;
+	struct bee_socket_facts facts;
+};
+
+/* Datagrams of one process to one destination are one flow. */
+struct bee_flow_key {
+	__u32 tgid;
+	__u16 port;
+	__u8 family;
+	__u8 protocol;
+	__u8 destination[BEE_ADDRESS];
+};
+
+struct bee_flow {
+	__u64 last;		  /* time of the last datagram, CLOCK_BOOTTIME, ns */
+	__u64 folded;		  /* datagrams since the last event */
+	struct bee_socket record; /* that event */
+};
+
+/* Bits of settings.network_kinds. */
+#define BEE_NET_CONNECT 1u
+#define BEE_NET_SEND	2u
+#define BEE_NET_ACCEPT	4u
+#define BEE_NET_LISTEN	8u
+#define BEE_NET_SOCKET	16u
+#define BEE_NET_UNIX	32u /* connections to AF_UNIX sockets */
+
+/* Bits of settings.network_inet: Internet sockets that are neither TCP nor UDP. */
+#define BEE_NET_RAW	 1u
+#define BEE_NET_PROTOCOL 2u
 
 /* The files of /proc/PID that show a process's memory: bee_memory.request of an open. */
 enum bee_proc_file {
@@ -389,6 +486,12 @@ struct bee_settings {
 	__u32 every_directory;	 /* nonzero: any renamed directory may bring watched names along */
 	__u32 scanned_count;
 	__u32 scanned[BEE_SCANNED_MAX]; /* s_dev */
+	__u32 network_kinds;		/* BEE_NET_*: what is asked for */
+	__u32 network_loopback;		/* zero: what a machine sends itself is no event */
+	__u32 network_window;		/* ms in which datagrams of a flow are one event; 0: none */
+	__u32 network_families;		/* sockets of address family n are told: bit n */
+	__u32 network_families_2;	/* of 32 + n */
+	__u32 network_inet;		/* BEE_NET_RAW, BEE_NET_PROTOCOL */
 };
 
 /* Written by the kernel side, read by user space. */
@@ -398,4 +501,5 @@ struct bee_state {
 	__u32 table_full;	/* the identity table could not take one */
 	__u64 woken[2];		/* when the reader of each ring was last woken by force */
 	__u64 zero;		/* always 0, which the verifier cannot know: see bee_unknown */
+	__u64 network_hooks;	/* cgroup hooks that have run: see network.bpf.h */
 };

@@ -215,8 +215,11 @@ fn value(btf: &Btf<'_>, spot: &Spot, fact: Fact) -> Result<Offset, Error> {
     }
     let (bits, size, byte) = match spot.bits {
         Some(bits) => {
+            // Of anything else the size is no size, and libbpf would go by it.
+            let whole = btf.get(spot.type_id).filter(|found| found.kind == Kind::Int || found.kind.is_enum());
+            let whole = whole.ok_or(Error::Type(spot.type_id, "no number, and yet that of a bit field"))?;
             // The smallest integer that a load of the whole bit field fits into.
-            let mut size = u64::from(btf.get(spot.type_id).map_or(0, |found| found.size())).max(1);
+            let mut size = u64::from(whole.size()).max(1);
             let start = |size: u64| spot.bit / 8 / size * size;
             while spot.bit + u64::from(bits) - start(size) * 8 > size * 8 {
                 if size >= 8 {

@@ -225,6 +225,111 @@ pub(super) const IGNORE: &[&str] = &[
     ".env.dist",
 ];
 
+/// `network.actions`: all there are.
+pub(super) const NETWORK_ACTIONS: &[&str] = &["connect", "send", "accept", "listen", "socket"];
+
+/// `network.suspicious_ports`: where shells, bots and anonymising networks wait, by their own defaults.
+pub(super) const SUSPICIOUS_PORTS: &[&str] = &[
+    // Shells of attack frameworks, and the numbers people choose for their own.
+    "1337",
+    "4444",
+    "31337",
+    // Internet Relay Chat, which bots are led by.
+    "6660-6669",
+    "6697",
+    // Tor: relays, and its local door.
+    "9001",
+    "9030",
+    "9050",
+    "9150",
+    // Miners of cryptocurrency.
+    "3333",
+    "14444",
+    "45700",
+    // The interface of Docker without any password: whoever reaches it is root.
+    "2375",
+];
+
+/// `network.monitored_ports`: log-ins, file shares, databases, mail: what few programs have a business with.
+pub(super) const MONITORED_PORTS: &[&str] = &[
+    "20-23",
+    "25",
+    "69",
+    "110",
+    "111",
+    "135",
+    "137-139",
+    "143",
+    "389",
+    "445",
+    "465",
+    "512-514",
+    "587",
+    "636",
+    "873",
+    "1080",
+    "1433",
+    "1521",
+    "2049",
+    "2376",
+    "2379-2380",
+    "3128",
+    "3306",
+    "3389",
+    "5432",
+    "5555",
+    "5900-5903",
+    "5985-5986",
+    "6379",
+    "6443",
+    "9200",
+    "10250",
+    "11211",
+    "27017",
+];
+
+/// `network.safe_ports`: what every machine does all day.
+pub(super) const SAFE_PORTS: &[&str] = &["53", "67-68", "80", "123", "443", "546-547", "853", "5353", "5355"];
+
+/// `network.ignore`
+pub(super) const NETWORK_IGNORE: &[&str] = &["127.0.0.0/8", "::1"];
+
+/// `network.unix`: whoever reaches these is root, or has somebody's keys.
+pub(super) const UNIX: &[&str] = &[
+    "/run/docker.sock",
+    "/var/run/docker.sock",
+    "/run/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/podman/podman.sock",
+    "/run/user/*/podman/podman.sock",
+    "/var/lib/lxd/unix.socket",
+    "/var/lib/incus/unix.socket",
+    "/var/snap/lxd/common/lxd/unix.socket",
+    "/run/libvirt/libvirt-sock",
+    "/tmp/ssh-*/agent.*",
+    "/run/user/*/keyring/ssh",
+    "/run/user/*/gnupg/S.gpg-agent*",
+    "~/.gnupg/S.gpg-agent*",
+];
+
+/// `network.sockets`
+pub(super) const SOCKETS: &[&str] = &[
+    "raw",
+    "protocol",
+    "key",
+    "packet",
+    "rds",
+    "can",
+    "tipc",
+    "bluetooth",
+    "alg",
+    "nfc",
+    "vsock",
+    "smc",
+    "xdp",
+    "other",
+];
+
 /// `output.actions`: all that can be chosen.
 pub(super) const ACTIONS: &[&str] = &[
     "exec",
@@ -252,6 +357,43 @@ pub(super) const ACTIONS: &[&str] = &[
     "io-uring",
     "time-set",
     "kill",
+    "connect",
+    "send",
+    "accept",
+    "listen",
+    "socket",
+];
+
+/// `output.journal_actions`: all but the comings and goings of processes.
+pub(super) const JOURNAL_ACTIONS: &[&str] = &[
+    "exec",
+    "open",
+    "create",
+    "delete",
+    "rename",
+    "link",
+    "symlink",
+    "chmod",
+    "chown",
+    "truncate",
+    "mknod",
+    "ptrace",
+    "vm-read",
+    "vm-write",
+    "proc-mem",
+    "proc-environ",
+    "proc-maps",
+    "pidfd-getfd",
+    "module-load",
+    "bpf",
+    "io-uring",
+    "time-set",
+    "kill",
+    "connect",
+    "send",
+    "accept",
+    "listen",
+    "socket",
 ];
 
 /// `[[exclude]]`: the program's true path, and the files whose reading is its job.
@@ -299,12 +441,14 @@ pub(super) fn exclude() -> Vec<Exclude> {
         exe: Some(exe.into()),
         unit: None,
         // The tests hold that every one parses.
+        networks: Vec::new(),
         paths: paths.iter().filter_map(|text| Pattern::parse(text).ok()).collect(),
         actions: Vec::new(),
     };
     let acts = |(exe, actions): &(&str, &[Action])| Exclude {
         exe: Some(exe.into()),
         unit: None,
+        networks: Vec::new(),
         paths: Vec::new(),
         actions: actions.to_vec(),
     };

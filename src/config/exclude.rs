@@ -8,17 +8,18 @@ use super::load::Walk;
 use super::options::Value;
 use super::problem::nearest;
 use super::shape::{Kind, Shape};
-use super::{Exclude, Pattern};
+use super::{AddressRange, Exclude, Pattern};
 use crate::event::Action;
 
 /// A key of the table: its name, its kind, and what it means for people.
 pub(super) const KEYS: &[(&str, Kind, &str)] = &[
     ("exe", Kind::Text(Shape::Program), "True path of the program, as `readlink /proc/PID/exe` shows it."),
     ("unit", Kind::Text(Shape::Unit), "The systemd unit the process belongs to."),
+    ("paths", Kind::List(Shape::Pattern), "Only what is done with these files is not reported."),
     (
-        "paths",
-        Kind::List(Shape::Pattern),
-        "Only these files are not reported; without it, none of the watched files is.",
+        "networks",
+        Kind::List(Shape::Address),
+        "Only traffic with these addresses is not reported; without it, none is excluded but by `actions`.",
     ),
     (
         "actions",
@@ -30,7 +31,8 @@ pub(super) const KEYS: &[(&str, Kind, &str)] = &[
 
 /// Reads the table at `span`; mistakes go to `walk`.
 pub(super) fn read(walk: &mut Walk<'_>, span: Range<usize>, table: &DeTable<'_>) -> Option<Exclude> {
-    let mut exclude = Exclude { exe: None, unit: None, paths: Vec::new(), actions: Vec::new() };
+    let mut exclude =
+        Exclude { exe: None, unit: None, paths: Vec::new(), networks: Vec::new(), actions: Vec::new() };
     let (mut named, mut good) = (false, true);
     for (key, value) in table {
         let name = key.get_ref().as_ref();
@@ -40,7 +42,7 @@ pub(super) fn read(walk: &mut Walk<'_>, span: Range<usize>, table: &DeTable<'_>)
             good = false;
             continue;
         };
-        named |= !matches!(name, "paths" | "actions");
+        named |= !matches!(name, "paths" | "networks" | "actions");
         match (name, walk.value(*kind, &path, value)) {
             ("exe", Some(Value::Text(text))) => exclude.exe = Some(text.into()),
             ("unit", Some(Value::Text(text))) => exclude.unit = Some(text),
@@ -52,11 +54,15 @@ pub(super) fn read(walk: &mut Walk<'_>, span: Range<usize>, table: &DeTable<'_>)
                     good = false;
                 }
             }
-            (_, Some(Value::List(list))) => {
-                exclude.paths = list.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
-                // Empty would mean "for all files": what a mistake must never come to mean.
+            (key, Some(Value::List(list))) => {
+                if key == "paths" {
+                    exclude.paths = list.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
+                } else {
+                    exclude.networks = list.iter().filter_map(|text| AddressRange::parse(text)).collect();
+                }
+                // Empty would mean "for all": what a mistake must never come to mean.
                 if list.is_empty() && value.get_ref().as_array().is_some_and(|entries| entries.is_empty()) {
-                    let message = "is empty; name the files, or leave the key out to exclude all of them";
+                    let message = "is empty; name some, or leave the key out to exclude all of them";
                     walk.report(&value.span(), &path, message.into());
                     good = false;
                 }
@@ -81,6 +87,6 @@ fn unknown(name: &str) -> String {
     }
     match nearest(name, KEYS.iter().map(|(known, ..)| *known)) {
         Some(near) => format!("unknown key; did you mean `{near}`?"),
-        None => "unknown key; `[[exclude]]` has exe, unit, paths, actions".into(),
+        None => "unknown key; `[[exclude]]` has exe, unit, paths, networks, actions".into(),
     }
 }

@@ -10,9 +10,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::options::{OPTIONS, Setting, Value};
 use super::problem::{Lines, Problem, nearest};
+use super::profiles::{Files, INHERITS, MAX_DEPTH, is_name, shipped_names};
 use super::shape::{Kind, MAX_ENTRIES};
 use super::source::MAX_DOCUMENT;
-use super::{Config, Document, Exclude, exclude};
+use super::{Config, Document, Exclude, Place, exclude};
 
 /// `[[exclude]]` tables of all documents together may be this many.
 const MAX_EXCLUDES: usize = 256;
@@ -28,6 +29,41 @@ pub struct Loaded {
     pub origins: BTreeMap<&'static str, Vec<Origin>>,
     /// Of each of `config.exclude`, in the same order.
     pub exclude_origins: Vec<Origin>,
+    /// What was read.
+    pub sources: Sources,
+}
+
+/// What a configuration was made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// The names of the documents, in their order.
+    pub files: Vec<String>,
+    /// The profiles, each in front of those that inherit it.
+    pub profiles: Vec<String>,
+    /// Who says `inherits`.
+    pub inherits: Option<Origin>,
+    /// What the profiles set, with the name of the profile's document.
+    profile_values: Vec<(&'static str, String)>,
+}
+
+impl Loaded {
+    /// What a profile sets and something else replaces; all that profiles set has as many keys as
+    /// `.1` says.
+    pub fn replaced(&self) -> (Vec<&'static str>, usize) {
+        let mut keys: Vec<&'static str> = self.sources.profile_values.iter().map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let count = keys.len();
+        keys.retain(|key| {
+            let values = self.sources.profile_values.iter().filter(|(known, _)| known == key);
+            let origins = self.origins.get(key).map(Vec::as_slice).unwrap_or_default();
+            let holds = |name: &String| {
+                origins.iter().any(|origin| matches!(origin, Origin::Line(document, _) if document == name))
+            };
+            !values.into_iter().any(|(_, document)| holds(document))
+        });
+        (keys, count)
+    }
 }
 
 /// Where a value came from.
@@ -53,44 +89,143 @@ impl fmt::Display for Origin {
 /// # Errors
 /// Every mistake in every document, in their order.
 pub fn load(documents: &[Document]) -> Result<Loaded, Vec<Problem>> {
-    let mut config = Config::default();
-    let mut merged: Vec<(Value, Vec<Origin>)> =
-        OPTIONS.iter().map(|option| (option.default.value(), vec![Origin::Default])).collect();
-    let mut excludes: Vec<(Exclude, Origin)> =
-        std::mem::take(&mut config.exclude).into_iter().map(|one| (one, Origin::Default)).collect();
-    let mut problems = Vec::new();
-    for (number, document) in documents.iter().enumerate() {
+    load_files(&Files::from(documents.to_vec()))
+}
+
+/// Merges the main file, the drop-ins, and the profiles they inherit: a profile's values hold as if
+/// they stood at the top of the document that inherits it.
+///
+/// # Errors
+/// Every mistake in every document, in their order.
+pub fn load_files(files: &Files) -> Result<Loaded, Vec<Problem>> {
+    let mut merge = Merge::new(files);
+    for (number, document) in files.documents.iter().enumerate() {
         let mut walk = Walk::new(document);
         let found = walk.document();
-        for (index, add, value, origin) in found.values {
-            walk.merge(&mut merged[index], OPTIONS[index].key, add, value, origin);
+        merge.sources.files.push(document.name.clone());
+        if let Some((name, at)) = &found.inherits {
+            merge.inherit(&mut walk, name, at);
         }
-        if let Some(tables) = found.excludes {
-            if number == 0 {
-                // The main file's tables stand for the built-in ones, so that those can be removed there.
-                excludes.clear();
-            }
-            excludes.extend(tables.into_iter().map(|(table, line)| (table, walk.origin(line))));
-            if excludes.len() > MAX_EXCLUDES {
-                walk.report(
-                    &(0..0),
-                    "exclude",
-                    format!("more than {MAX_EXCLUDES} tables; use wider `paths`"),
-                );
+        merge.add(&mut walk, found, if number == 0 { Role::Main } else { Role::DropIn });
+        merge.problems.append(&mut walk.finish());
+    }
+    merge.finish()
+}
+
+/// What a document is to the others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Main,
+    DropIn,
+    Profile,
+}
+
+/// The merged state so far.
+struct Merge<'f> {
+    files: &'f Files,
+    values: Vec<(Value, Vec<Origin>)>,
+    excludes: Vec<(Exclude, Origin)>,
+    problems: Vec<Problem>,
+    sources: Sources,
+}
+
+impl<'f> Merge<'f> {
+    fn new(files: &'f Files) -> Self {
+        let built_in = Config::default().exclude.into_iter().map(|one| (one, Origin::Default)).collect();
+        Self {
+            files,
+            values: OPTIONS.iter().map(|option| (option.default.value(), vec![Origin::Default])).collect(),
+            excludes: built_in,
+            problems: Vec::new(),
+            sources: Sources::default(),
+        }
+    }
+
+    /// Puts the values of a document over those so far.
+    fn add(&mut self, walk: &mut Walk<'_>, found: Found, role: Role) {
+        for (index, add, value, at) in found.values {
+            walk.merge(&mut self.values[index], OPTIONS[index].key, add, value, at);
+            if role == Role::Profile {
+                self.sources.profile_values.push((OPTIONS[index].key, walk.document.name.clone()));
             }
         }
-        problems.append(&mut walk.finish());
+        let Some(tables) = found.excludes else { return };
+        match role {
+            // Built-in tables can be removed by the main file and by a profile.
+            Role::Main if tables.is_empty() => self.excludes.clear(),
+            Role::Profile if tables.is_empty() => {
+                self.excludes.retain(|(_, origin)| *origin != Origin::Default)
+            }
+            Role::Main => self.excludes.retain(|(_, origin)| *origin != Origin::Default),
+            Role::Profile | Role::DropIn => {}
+        }
+        self.excludes.extend(tables.into_iter().map(|(table, line)| (table, walk.origin(line))));
+        if self.excludes.len() > MAX_EXCLUDES {
+            walk.report(&(0..0), "exclude", format!("more than {MAX_EXCLUDES} tables; use wider `paths`"));
+        }
     }
-    if !problems.is_empty() {
-        return Err(problems);
+
+    /// The profile `name`, which the configuration of `walk` inherits.
+    fn inherit(&mut self, walk: &mut Walk<'_>, name: &str, at: &Range<usize>) {
+        let origin = walk.origin(at.clone());
+        if let Some(first) = self.sources.inherits.replace(origin) {
+            let message = format!("is said a second time, after {first}; a configuration has one profile");
+            return walk.report(at, INHERITS, message);
+        }
+        self.profile(walk, name, at, &mut Vec::new());
     }
-    for (option, (value, _)) in OPTIONS.iter().zip(&merged) {
-        (option.set)(&mut config, value);
+
+    fn profile(&mut self, walk: &mut Walk<'_>, name: &str, at: &Range<usize>, chain: &mut Vec<String>) {
+        let round = chain.iter().any(|known| known == name);
+        chain.push(name.to_owned());
+        if round || chain.len() > MAX_DEPTH {
+            let message = if round { "leads round in a circle" } else { "leads too far" };
+            return walk.report(at, INHERITS, format!("{message}: {}", chain.join(" → ")));
+        }
+        let Some(document) = self.files.profile(name) else {
+            let mut known: Vec<&str> = self.files.profiles.iter().map(|(name, _)| name.as_str()).collect();
+            shipped_names().for_each(|name| known.push(name));
+            known.sort_unstable();
+            known.dedup();
+            let near = nearest(name, known.iter().copied());
+            let hint = near.map(|near| format!("did you mean \"{near}\"? ")).unwrap_or_default();
+            let message =
+                format!("no profile is called {}; {hint}known profiles: {}", quoted(name), known.join(", "));
+            return walk.report(at, INHERITS, message);
+        };
+        let mut own = Walk::new(&document);
+        let found = own.document();
+        if let Some((base, at)) = &found.inherits {
+            self.profile(&mut own, base, at, chain);
+        }
+        self.sources.profiles.push(name.to_owned());
+        self.add(&mut own, found, Role::Profile);
+        self.problems.append(&mut own.finish());
     }
-    let origins = OPTIONS.iter().zip(merged).map(|(option, (_, origins))| (option.key, origins)).collect();
-    let (exclude, exclude_origins) = excludes.into_iter().unzip();
-    config.exclude = exclude;
-    Ok(Loaded { config, origins, exclude_origins })
+
+    fn finish(self) -> Result<Loaded, Vec<Problem>> {
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        let mut config = Config::default();
+        for (option, (value, _)) in OPTIONS.iter().zip(&self.values) {
+            (option.set)(&mut config, value);
+        }
+        if config.output.to.contains(&Place::File) && config.output.file.is_none() {
+            let to = OPTIONS.iter().position(|option| option.key == "output.to");
+            let origin = to.and_then(|index| self.values[index].1.last());
+            return Err(vec![Problem::at(
+                origin,
+                "output.to",
+                "names the file, but `output.file` does not say which",
+            )]);
+        }
+        let origins =
+            OPTIONS.iter().zip(self.values).map(|(option, (_, origins))| (option.key, origins)).collect();
+        let (exclude, exclude_origins) = self.excludes.into_iter().unzip();
+        config.exclude = exclude;
+        Ok(Loaded { config, origins, exclude_origins, sources: self.sources })
+    }
 }
 
 /// What one document says, each value already of its kind.
@@ -99,6 +234,8 @@ struct Found {
     /// Index into `OPTIONS`, whether it adds, the value, and where.
     values: Vec<(usize, bool, Value, Range<usize>)>,
     excludes: Option<Vec<(Exclude, Range<usize>)>>,
+    /// The profile, and where it is named.
+    inherits: Option<(String, Range<usize>)>,
 }
 
 /// The walk through one document.
@@ -129,7 +266,9 @@ impl<'t> Walk<'t> {
         self.note_broken();
         for (key, value) in root.get_ref() {
             let section = key.get_ref().as_ref();
-            if section == "exclude" {
+            if section == INHERITS {
+                found.inherits = self.inherits(value);
+            } else if section == "exclude" {
                 found.excludes = self.excludes(&key.span(), value);
             } else if !OPTIONS.iter().any(|option| option.section() == section) {
                 let message = unknown_section(section);
@@ -145,6 +284,19 @@ impl<'t> Walk<'t> {
         // The parser sorts keys; whoever adds must come after whoever replaces.
         found.values.sort_by_key(|(index, add, ..)| (*index, *add));
         found
+    }
+
+    fn inherits(&mut self, value: &Spanned<DeValue<'_>>) -> Option<(String, Range<usize>)> {
+        let span = value.span();
+        let message = match value.get_ref() {
+            DeValue::String(name) if is_name(name) => return Some((name.to_string(), span)),
+            DeValue::String(name) => {
+                format!("{} is no name of a profile: small letters, digits, `-` and `_`", quoted(name))
+            }
+            other => format!("is {}; write the name of one profile, as a string", type_name(other)),
+        };
+        self.report(&span, INHERITS, message);
+        None
     }
 
     /// Keeps one syntax error a line, and marks what is not to be judged because of it.
@@ -305,7 +457,7 @@ fn unknown_section(word: &str) -> String {
     if let Some(option) = OPTIONS.iter().find(|option| option.name() == word) {
         return format!("must stand in a section; write `[{}]` above it", option.section());
     }
-    match nearest(word, sections().into_iter()) {
+    match nearest(word, sections().into_iter().chain([INHERITS])) {
         Some(near) => format!("unknown; did you mean `{near}`?"),
         None => format!("unknown; the sections are {}", sections().join(", ")),
     }

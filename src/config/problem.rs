@@ -3,6 +3,8 @@
 use std::fmt::{self, Write};
 use std::ops::Range;
 
+use super::load::Origin;
+
 /// One mistake in one document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -16,6 +18,17 @@ pub struct Problem {
     pub key: String,
     /// What is wrong, and what would be right.
     pub message: String,
+}
+
+impl Problem {
+    /// About a value that is right by itself; `origin` is where it came from.
+    pub(super) fn at(origin: Option<&Origin>, key: &str, message: &str) -> Self {
+        let (document, line) = match origin {
+            Some(Origin::Line(document, line)) => (document.clone(), *line),
+            _ => (String::new(), 1),
+        };
+        Self { document, line, column: 1, key: key.to_owned(), message: message.to_owned() }
+    }
 }
 
 impl fmt::Display for Problem {

@@ -1,6 +1,7 @@
 //! What a value may look like: one check for each kind of word, each of which
 //! says what would be right.
 
+use super::{AddressRange, Place, PortRange, SocketKinds};
 use crate::event::{ACTIONS, Action};
 use crate::watch::{Pattern, check_env_pattern};
 
@@ -40,14 +41,26 @@ pub enum Shape {
     Path,
     /// An absolute path, or nothing.
     PathOrEmpty,
+    /// An absolute path that fits a socket's address, or nothing.
+    Socket,
     /// Absolute path of a program, no wildcards.
     Program,
     /// A systemd unit with its suffix.
     Unit,
     /// `json` or `pretty`.
     Format,
+    /// `stdout`, `file` or `journal`.
+    Place,
     /// `event.action`.
     Action,
+    /// An action of the network sensor.
+    NetworkAction,
+    /// A port or a range of them.
+    Port,
+    /// An address or a network.
+    Address,
+    /// A kind of socket.
+    SocketKind,
     /// A system user who is not root.
     User,
 }
@@ -72,10 +85,16 @@ impl Shape {
             Self::Variable => "a variable's name with `*` as wildcard, such as \"*TOKEN*\"",
             Self::Path => "an absolute path",
             Self::PathOrEmpty => "an absolute path, or \"\"",
+            Self::Socket => "an absolute path of at most 107 bytes, or \"\"",
             Self::Program => "the absolute path of a program",
             Self::Unit => "a systemd unit such as \"cron.service\"",
             Self::Format => "\"json\" or \"pretty\"",
+            Self::Place => "\"stdout\", \"file\" or \"journal\"",
             Self::Action => "an action such as \"open\" or \"exec\"",
+            Self::NetworkAction => "\"connect\", \"send\", \"accept\", \"listen\" or \"socket\"",
+            Self::Port => "a port such as \"22\", or a range such as \"6660-6669\"",
+            Self::Address => "an address such as \"192.0.2.1\", or a network such as \"2001:db8::/32\"",
+            Self::SocketKind => "a kind of socket such as \"raw\" or \"packet\"",
             Self::User => "the name of a system user",
         }
     }
@@ -88,13 +107,20 @@ impl Shape {
         match self {
             Self::Pattern => Pattern::parse(text).map(|_| ()),
             Self::Variable => check_env_pattern(text),
-            Self::PathOrEmpty if text.is_empty() => Ok(()),
+            Self::PathOrEmpty | Self::Socket if text.is_empty() => Ok(()),
             Self::Path | Self::PathOrEmpty => path(text),
+            Self::Socket => socket(text),
             Self::Program => program(text),
             Self::Unit => unit(text),
             Self::Format if matches!(text, "json" | "pretty") => Ok(()),
             Self::Format => Err("is no format; write \"json\" or \"pretty\"".into()),
+            Self::Place if Place::from_name(text).is_some() => Ok(()),
+            Self::Place => Err("is no place; write \"stdout\", \"file\" or \"journal\"".into()),
             Self::Action => action(text),
+            Self::NetworkAction => network_action(text),
+            Self::Port => port(text),
+            Self::Address => address(text),
+            Self::SocketKind => socket_kind(text),
             Self::User => user(text),
         }
     }
@@ -112,6 +138,19 @@ fn path(text: &str) -> Result<(), String> {
             "is not in its plain form; write it without `//`, `.`, `..` and without a slash at the end"
                 .into(),
         );
+    }
+    Ok(())
+}
+
+fn socket(text: &str) -> Result<(), String> {
+    // `sun_path` of unix(7), without its NUL.
+    const MAX_SOCKET: usize = 107;
+    path(text)?;
+    if text == "/" {
+        return Err("is a directory; write the path of the socket itself".into());
+    }
+    if text.len() > MAX_SOCKET {
+        return Err(format!("is too long for a socket; at most {MAX_SOCKET} bytes are possible"));
     }
     Ok(())
 }
@@ -151,6 +190,44 @@ fn action(text: &str) -> Result<(), String> {
     Err(format!("is no action; the actions are {}", known.join(", ")))
 }
 
+fn network_action(text: &str) -> Result<(), String> {
+    action(text)?;
+    match Action::from_name(text) {
+        Some(action) if action.facts().sensor == "network" => Ok(()),
+        _ => Err(format!("is no action of the network sensor; write {}", Shape::NetworkAction.words())),
+    }
+}
+
+fn port(text: &str) -> Result<(), String> {
+    match PortRange::parse(text) {
+        Some(_) => Ok(()),
+        None => {
+            Err(format!("is no port between 1 and 65535 and no range of them; write {}", Shape::Port.words()))
+        }
+    }
+}
+
+fn address(text: &str) -> Result<(), String> {
+    match AddressRange::parse(text) {
+        Some(_) => Ok(()),
+        None => Err(format!(
+            "is no address and no network (names are not looked up); write {}",
+            Shape::Address.words()
+        )),
+    }
+}
+
+fn socket_kind(text: &str) -> Result<(), String> {
+    if SocketKinds::default().add(text) {
+        return Ok(());
+    }
+    if let Some(near) = super::problem::nearest(text, SocketKinds::words()) {
+        return Err(format!("is no kind of socket; did you mean \"{near}\"?"));
+    }
+    let known: Vec<&str> = SocketKinds::words().collect();
+    Err(format!("is no kind of socket that can be told; there are {}", known.join(", ")))
+}
+
 fn user(text: &str) -> Result<(), String> {
     if matches!(text, "root" | "0") {
         return Err("is who the daemon must stop being; name a user without privileges".into());
@@ -176,6 +253,7 @@ mod tests {
             (Shape::Variable, &["*TOKEN*"], &["", "*", "A B"]),
             (Shape::Path, &["/", "/srv/x y"], &["", "srv", "/srv/", "/srv/../x", "/a//b", "/a\nb", "/./a"]),
             (Shape::PathOrEmpty, &["", "/srv"], &["srv", "./x"]),
+            (Shape::Socket, &["", "/run/x/control"], &["run/x", "/", "/run/x/", &"/x".repeat(54)]),
             (Shape::Program, &["/usr/bin/[", "/usr/sbin/sshd"], &["sshd", "/", "/usr/bin/*", "/bin/?"]),
             (
                 Shape::Unit,
@@ -183,7 +261,16 @@ mod tests {
                 &["cron", "", ".service", "a b.service"],
             ),
             (Shape::Format, &["json", "pretty"], &["", "JSON", "csv"]),
+            (Shape::Place, &["stdout", "file", "journal"], &["", "stderr", "Journal"]),
             (Shape::Action, &["open", "loss"], &["", "opne", "OPEN", "read"]),
+            (Shape::NetworkAction, &["connect", "socket"], &["", "open", "loss", "conect"]),
+            (Shape::Port, &["22", "6660-6669"], &["", "0", "65536", "9-1", "ssh"]),
+            (
+                Shape::Address,
+                &["10.0.0.0/8", "::1", "192.0.2.7"],
+                &["", "localhost", "10.0.0.0/33", "[::1]:22"],
+            ),
+            (Shape::SocketKind, &["raw", "packet", "other"], &["", "tcp", "unix", "PACKET"]),
             (Shape::User, &["bee-trace", "_bee"], &["", "root", "0", "Bee", "1bee", "a:b", "a b"]),
         ] {
             for text in good {

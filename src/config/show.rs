@@ -12,6 +12,11 @@ use super::options::{OPTIONS, Preset, Value};
 /// comment that says where it came from.
 pub fn show(loaded: &Loaded) -> String {
     let mut out = String::new();
+    if let Some(origin) = &loaded.sources.inherits {
+        // A comment: what it gave stands below, and must not be merged a second time.
+        let profiles = loaded.sources.profiles.join(" → ");
+        let _ = writeln!(out, "# inherits {profiles} # {}\n", comment(origin));
+    }
     if loaded.config.exclude.is_empty() {
         // A key of the root must stand in front of the first section.
         out.push_str("exclude = [] # none\n\n");

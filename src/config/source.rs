@@ -14,6 +14,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 
 use super::Document;
+use super::profiles::{BESIDE, Files, INSTALLED};
 use crate::error::{Error, ExitStatus, Result};
 
 /// A document may have this many bytes.
@@ -48,12 +49,29 @@ impl Source {
         Ok(Self { directory, name: name.to_owned(), shown: shown.to_owned() })
     }
 
-    /// The file, then `config.d/*.toml` beside it in the order of their names.
+    /// The file, then `config.d/*.toml` beside it in the order of their names, and the profiles they
+    /// inherit: `profiles/NAME.toml` beside it, else an installed one, else a shipped one.
     ///
     /// # Errors
     /// The file is missing, or one of them cannot be read, is no regular file,
     /// may be written by anyone, is longer than 1 MiB or is not UTF-8.
-    pub fn read(&self) -> Result<Vec<Document>> {
+    pub fn read(&self) -> Result<Files> {
+        Files::gather(self.documents()?, |name| self.profile(name))
+    }
+
+    fn profile(&self, name: &str) -> Result<Option<Document>> {
+        let file = format!("{name}.toml");
+        let beside = Path::new(BESIDE).join(&file);
+        let shown = self.shown.join(&beside);
+        if let Some(found) = document_if_there(&self.directory, beside.as_os_str(), &shown)? {
+            return Ok(Some(found));
+        }
+        let installed = Path::new(INSTALLED).join(&file);
+        // An absolute path: the directory does not matter.
+        document_if_there(&self.directory, installed.as_os_str(), &installed)
+    }
+
+    fn documents(&self) -> Result<Vec<Document>> {
         let mut documents = vec![document_at(&self.directory, &self.name, &self.shown.join(&self.name))?];
         let shown = self.shown.join(DROPINS);
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -85,15 +103,22 @@ impl Source {
 ///
 /// # Errors
 /// As [`Source::open`] and [`Source::read`].
-pub fn read(path: &Path) -> Result<Vec<Document>> {
+pub fn read(path: &Path) -> Result<Files> {
     Source::open(path)?.read()
 }
 
 fn document_at(directory: impl AsFd, name: &OsStr, shown: &Path) -> Result<Document> {
+    document_if_there(directory, name, shown)?.ok_or_else(|| failed(shown, Errno::ENOENT))
+}
+
+fn document_if_there(directory: impl AsFd, name: &OsStr, shown: &Path) -> Result<Option<Document>> {
     // O_NONBLOCK: a fifo in its place must not hold up the start.
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let file = openat(directory, name, flags, Mode::empty()).map_err(|errno| failed(shown, errno))?;
-    document(File::from(file), shown)
+    match openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => document(File::from(file), shown).map(Some),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(failed(shown, errno)),
+    }
 }
 
 /// Reads an open file as a document; `shown` is its name in messages.

@@ -5,12 +5,16 @@
 //! programs attached → /proc scan → canary seen → privileges gone, proven →
 //! events flow → scan.
 
+mod control;
 mod filesystems;
+mod flows;
 mod losses;
 mod policy;
+mod rate;
 mod reload;
 mod scans;
 mod start;
+mod status;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -19,20 +23,23 @@ use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-pub use reload::{Overrides, build};
+pub use reload::{Chosen, Overrides, build};
 pub use start::{Options, start};
 
-use crate::config::Config;
+use crate::config::{Config, Loaded};
+use crate::control::protocol::Reload;
 use crate::decide::Decide;
 use crate::decode;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Action, Body, Event, Flags, Outcome, Severity};
 use crate::pipeline::{Errand, Fate, Pipeline, action};
 use crate::probe::loader::Sensor;
 use crate::ring::Ring;
 use crate::scanner::Answer;
 use crate::shared::{Counters, Settings, State, emitted};
+use control::Hands;
 use filesystems::FileSystems;
+use flows::Flows;
 use losses::Losses;
 use policy::Policies;
 use scans::Scans;
@@ -69,12 +76,14 @@ pub struct Daemon<'a> {
     filesystems: FileSystems,
     mountinfo: File,
     losses: Losses,
+    flows: Flows,
     tell: Instant,
     waiter: Waiter,
     signals: Signals,
     made: u64,
     started: Instant,
     until: Option<Instant>,
+    hands: Hands,
 }
 
 impl Daemon<'_> {
@@ -97,6 +106,7 @@ impl Daemon<'_> {
                     Source::Stop => return self.stop(),
                     Source::Reload => self.ask_for_config(),
                     Source::Scanner => self.hear_scanner(),
+                    Source::Control => self.serve(now),
                     Source::Mounts => {
                         if self.filesystems.changed(&mut self.mountinfo) {
                             self.scans.want(now);
@@ -111,8 +121,14 @@ impl Daemon<'_> {
             if self.due.iter().flatten().any(|due| *due <= now) {
                 self.drain();
             }
+            if self.hands.due().is_some_and(|due| due <= now) {
+                self.serve(now);
+            }
             self.housekeeping(now);
-            for when in self.due.into_iter().flatten().chain(self.until).chain(self.scans.due()) {
+            self.feed_watchers();
+            let sinks = self.pipeline.sinks.iter().filter_map(|sink| sink.due());
+            let others = [self.until, self.scans.due(), self.hands.due(), self.flows.due()];
+            for when in self.due.into_iter().chain(others).flatten().chain(sinks) {
                 self.waiter.wake_at(when);
             }
         }
@@ -130,6 +146,7 @@ impl Daemon<'_> {
     /// must not come before the exec that explains it.
     fn drain(&mut self) {
         self.due = [None; 2];
+        self.measure();
         if self.pipeline.enrich.clock.refresh().is_err() {
             tracing::debug!("the clocks cannot be read");
         }
@@ -151,6 +168,15 @@ impl Daemon<'_> {
             tracing::warn!("records that cannot be read are dropped and counted: {why}");
         }
         self.run_errands();
+    }
+
+    /// How full the rings became, and the beginning of a span that rates are over.
+    fn measure(&mut self) {
+        for (highest, ring) in self.hands.highest.iter_mut().zip(&self.rings) {
+            *highest = (*highest).max(ring.waiting());
+        }
+        let stages = &self.pipeline.stages;
+        self.hands.rate.before(Instant::now(), || status::delivered(stages));
     }
 
     fn take_one(&mut self) -> bool {
@@ -205,6 +231,9 @@ impl Daemon<'_> {
 
     /// What is not an event's business: losses, scans that are due.
     fn housekeeping(&mut self, now: Instant) {
+        for sink in &mut self.pipeline.sinks {
+            sink.tick(now);
+        }
         if self.tell <= now {
             self.tell_losses();
             self.tell = now + TELL;
@@ -222,6 +251,18 @@ impl Daemon<'_> {
             self.enforce();
         }
         self.scan(now);
+        self.tell_flows(false);
+    }
+
+    /// Tells of datagrams that were counted and not told; with `all`, at once.
+    fn tell_flows(&mut self, all: bool) {
+        let made = &mut self.made;
+        let sequence = || {
+            *made += 1;
+            *made << 3 | 2
+        };
+        let window = Duration::from_secs(self.config.network.window.into());
+        self.flows.tell(&self.counters, &mut self.pipeline, window, all, sequence);
     }
 
     /// Sends the scanner where it has to go. A directory that is moved while it
@@ -260,13 +301,23 @@ impl Daemon<'_> {
                     }
                     self.scans.ended();
                     self.settings.set_names_everywhere(1);
+                    let outcome = self.refused_reload(&error);
+                    self.hands.abandon(outcome);
                     return;
                 }
             };
             match reply.answer {
-                Answer::Config { ref paths, .. } => {
-                    let documents = reload::documents(paths, reply.files);
-                    self.reload(documents.and_then(|documents| build(&documents, &self.overrides)));
+                Answer::Config { id, ref paths } => {
+                    let documents = reload::documents(&self.hands.file, paths, reply.files);
+                    let outcome =
+                        self.reload(documents.and_then(|documents| build(&documents, &self.overrides)));
+                    self.hands.reloaded(id, outcome);
+                }
+                Answer::Failed { id, why } if self.hands.expects(id) => {
+                    let error = Error::failure(why);
+                    self.note_problem(&format!("reload: {error}; the configuration stays as it was"));
+                    let outcome = self.refused_reload(&error);
+                    self.hands.reloaded(id, outcome);
                 }
                 Answer::Failed { id, why } => {
                     tracing::warn!("scanner: {why}");
@@ -317,25 +368,26 @@ impl Daemon<'_> {
     fn ask_for_config(&mut self) {
         let mut byte = [0; 16];
         let _ = std::io::Read::read(&mut &self.signals.reload, &mut byte);
-        if let Err(error) = self.scans.ask_for_config() {
-            self.note_problem(&format!("reload: {error}; the configuration stays as it was"));
+        match self.scans.ask_for_config() {
+            Ok(id) => self.hands.expect(id, None),
+            Err(error) => {
+                self.note_problem(&format!("reload: {error}; the configuration stays as it was"));
+            }
         }
     }
 
-    fn reload(&mut self, config: Result<Config>) {
-        let config = match config {
-            Ok(config) => config,
-            Err(error) => {
-                self.note_problem(&format!("reload refused, the old configuration stays in force: {error}"));
-                return;
-            }
+    fn reload(&mut self, loaded: Result<Loaded>) -> Reload {
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => return self.refuse_reload(&error),
         };
         // What happened before is judged by the lists it happened under.
         self.drain();
+        let config = loaded.config;
         let restart = crate::config::restart_needed(&self.config, &config);
         let lists = self.config.file != config.file;
         for sink in &mut self.pipeline.sinks {
-            sink.set_actions(&config.output.actions);
+            sink.configure(&config.output);
         }
         self.pipeline.decide = Decide::new(&config);
         self.pipeline.enrich.processes.set_capacity(config.limits.processes as usize);
@@ -349,21 +401,27 @@ impl Daemon<'_> {
         if let Err(error) = enforced {
             self.pipeline.decide = Decide::new(&old);
             for sink in &mut self.pipeline.sinks {
-                sink.set_actions(&old.output.actions);
+                sink.configure(&old.output);
             }
             self.config = old;
-            self.note_problem(&format!("reload refused, the old configuration stays in force: {error}"));
-            return;
+            return self.refuse_reload(&error);
         }
         if lists {
             self.filesystems.forget();
             self.scans.start_over();
         }
         let _ = self.pipeline.enrich.users.refresh();
+        self.hands.sources = loaded.sources;
         tracing::info!("configuration reloaded");
         if !restart.is_empty() {
             tracing::warn!("these settings take effect with the next start: {}", restart.join(", "));
         }
+        self.done_reload(&old, lists)
+    }
+
+    fn refuse_reload(&mut self, error: &Error) -> Reload {
+        self.note_problem(&format!("reload refused, the old configuration stays in force: {error}"));
+        self.refused_reload(error)
     }
 
     fn note_problem(&mut self, text: &str) {
@@ -396,6 +454,8 @@ impl Daemon<'_> {
         let sinks: Vec<_> = self.pipeline.sinks.iter().map(|sink| (sink.name(), sink.counters())).collect();
         let skipped: Vec<_> = self.sensors.iter().map(|sensor| (sensor.name, sensor.skipped())).collect();
         for loss in self.losses.take(&self.counters, &self.pipeline.stages, &sinks, &skipped, now) {
+            self.hands.lost += loss.count;
+            self.hands.last_loss = Some(now);
             self.emit(Action::Loss, Severity::High, Body::Loss(loss));
         }
         for sink in &self.pipeline.sinks {
@@ -414,6 +474,7 @@ impl Daemon<'_> {
         while self.rings.iter().any(|ring| ring.waiting() > 0) && self.due.iter().any(Option::is_some) {
             self.drain();
         }
+        self.tell_flows(true);
         self.tell_losses();
         let reading = self.counters.read();
         let mut sums = [0; 2];
@@ -431,9 +492,15 @@ impl Daemon<'_> {
             sums[0] - sums[1]
         );
         self.emit(Action::Stop, Severity::Info, Body::Note(text.into()));
+        if let Some(server) = &mut self.hands.server {
+            server.stop();
+        }
         let deadline = Instant::now() + FLUSH;
         for sink in &mut self.pipeline.sinks {
             sink.drain(deadline);
+        }
+        for sink in &self.pipeline.sinks {
+            tracing::info!("{}: {}", sink.name(), sink.counters());
         }
         Ok(())
     }

@@ -4,8 +4,10 @@
 
 use libbpf_rs::{MapCore, MapFlags};
 
-use crate::config::Config;
+use crate::config::{self, AddressRange, Config};
 use crate::error::{Error, Result};
+use crate::event::Action;
+use crate::pipeline::action;
 use crate::probe::loader::Maps;
 use crate::shared::Settings;
 use crate::watch::{self, KernelRules};
@@ -15,6 +17,9 @@ use crate::wire::{self, bee_device_key, bee_inode_key, bee_rule_key};
 /// the kernel keeps it (Documentation/admin-guide/devices.txt).
 const MEMORY_DEVICES: &[(&str, u32)] =
     &[("/dev/mem", 1 << 20 | 1), ("/dev/kmem", 1 << 20 | 2), ("/dev/port", 1 << 20 | 4)];
+
+/// What a machine sends itself: the kernel side passes over it where all of it is ignored.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
 
 /// The rules and numbers of the kernel side.
 pub struct Policies<'a> {
@@ -101,6 +106,34 @@ impl<'a> Policies<'a> {
         self.settings.set_alert_burst(config.limits.alert_burst);
         self.settings.set_events_per_second(config.limits.events_per_second);
         self.settings.set_env_names(u32::from(!config.process.secret_env_patterns.is_empty()));
+        self.network(&config.network);
+    }
+
+    /// Tells the kernel side what acts on sockets are asked for.
+    fn network(&self, network: &config::Network) {
+        let mut kinds = 0;
+        for (bit, kind) in wire::NET_KINDS.iter().enumerate() {
+            if action(*kind).is_some_and(|action| network.actions.contains(&action)) {
+                kinds |= 1 << bit;
+            }
+        }
+        if network.actions.contains(&Action::Connect) && !network.unix.is_empty() {
+            kinds |= wire::NET_UNIX;
+        }
+        // Loopback in the kernel's words: all of 127.0.0.0/8, and ::1.
+        let ignored = LOOPBACK.iter().all(|text| {
+            AddressRange::parse(text)
+                .is_some_and(|loopback| network.ignore.iter().any(|range| range.covers(loopback)))
+        });
+        let [low, high] = [network.sockets.families & u64::from(u32::MAX), network.sockets.families >> 32];
+        self.settings.set_network_loopback(u32::from(!ignored));
+        self.settings.set_network_window(network.window * 1000);
+        self.settings.set_network_families(u32::try_from(low).unwrap_or(0));
+        self.settings.set_network_families_2(u32::try_from(high).unwrap_or(0));
+        let raw = if network.sockets.raw { wire::NET_RAW } else { 0 };
+        let protocol = if network.sockets.protocol { wire::NET_PROTOCOL } else { 0 };
+        self.settings.set_network_inet(raw | protocol);
+        self.settings.set_network_kinds(kinds);
     }
 
     fn write(&self, policy: u32, rules: &KernelRules, config: &Config) -> Result<()> {

@@ -4,42 +4,95 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config};
+use crate::cli::OutputFormat;
+use crate::config::{self, Config, Loaded, Place};
 use crate::error::{Error, ExitStatus, Result};
 
-/// Reads documents from open files.
+/// Reads what the scanner opened for the configuration `main`: of the profiles only those that are
+/// inherited.
 ///
 /// # Errors
 /// As `config::read`.
-pub fn documents(paths: &[PathBuf], files: Vec<OwnedFd>) -> Result<Vec<config::Document>> {
-    paths.iter().zip(files).map(|(path, file)| config::document(File::from(file), path)).collect()
+pub fn documents(main: &Path, paths: &[PathBuf], files: Vec<OwnedFd>) -> Result<config::Files> {
+    let beside = main.with_file_name(config::BESIDE);
+    let is_profile = |path: &PathBuf| {
+        path != main
+            && path.parent().is_some_and(|parent| parent == beside || parent == Path::new(config::INSTALLED))
+    };
+    let (mut profiles, others): (Vec<_>, Vec<_>) =
+        paths.iter().zip(files).partition(|(path, _)| is_profile(path));
+    let documents = others
+        .into_iter()
+        .map(|(path, file)| config::document(File::from(file), path))
+        .collect::<Result<Vec<_>>>()?;
+    config::Files::gather(documents, |name| {
+        // Those beside the configuration come first.
+        let found = profiles.iter().position(|(path, _)| path.file_stem().is_some_and(|stem| stem == name));
+        found
+            .map(|at| profiles.remove(at))
+            .map(|(path, file)| config::document(File::from(file), path))
+            .transpose()
+    })
 }
 
 /// What the command line says, stronger than any file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// `--output`
-    pub format: Option<config::Format>,
+    pub output: Option<Chosen>,
     /// `--output-file`
     pub file: Option<PathBuf>,
     /// `--sensors`
     pub sensors: Option<Vec<&'static str>>,
 }
 
+/// What `--output` asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chosen {
+    /// Lines of this look, to the file if there is one.
+    pub lines: Option<config::Format>,
+    /// Entries of the journal.
+    pub journal: bool,
+}
+
+impl Chosen {
+    /// The words of the command line; of two looks the last one counts.
+    pub fn new(words: &[OutputFormat]) -> Self {
+        let mut chosen = Self::default();
+        for word in words {
+            match word {
+                OutputFormat::Json => chosen.lines = Some(config::Format::Json),
+                OutputFormat::Pretty => chosen.lines = Some(config::Format::Pretty),
+                OutputFormat::Journal => chosen.journal = true,
+            }
+        }
+        chosen
+    }
+}
+
 impl Overrides {
     /// Puts it over a configuration.
     pub fn apply(&self, config: &mut Config) {
-        if let Some(format) = self.format {
-            config.output.format = format;
-        }
+        let output = &mut config.output;
         if let Some(file) = &self.file {
-            config.output.file = Some(file.clone());
+            output.file = Some(file.clone());
+            output.to.iter_mut().filter(|to| **to == Place::Stdout).for_each(|to| *to = Place::File);
+            if !output.to.is_empty() && !output.to.contains(&Place::File) {
+                output.to.push(Place::File);
+            }
+        }
+        if let Some(chosen) = &self.output {
+            let lines = if output.file.is_some() { Place::File } else { Place::Stdout };
+            output.to = chosen.lines.map(|_| lines).into_iter().collect();
+            output.to.extend(chosen.journal.then_some(Place::Journal));
+            output.format = chosen.lines.unwrap_or(output.format);
         }
         if let Some(sensors) = &self.sensors {
             config.sensors.process = sensors.contains(&"process");
             config.sensors.file = sensors.contains(&"file");
+            config.sensors.network = sensors.contains(&"network");
             config.sensors.memory = sensors.contains(&"memory");
             config.sensors.kernel = sensors.contains(&"kernel");
         }
@@ -50,12 +103,11 @@ impl Overrides {
 ///
 /// # Errors
 /// All mistakes of all documents, a line each.
-pub fn build(documents: &[config::Document], overrides: &Overrides) -> Result<Config> {
-    let loaded = config::load(documents).map_err(|problems| {
+pub fn build(files: &config::Files, overrides: &Overrides) -> Result<Loaded> {
+    let mut loaded = config::load_files(files).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Error::new(ExitStatus::Config, lines.join("\n"))
     })?;
-    let mut config = loaded.config;
-    overrides.apply(&mut config);
-    Ok(config)
+    overrides.apply(&mut loaded.config);
+    Ok(loaded)
 }

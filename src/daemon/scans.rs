@@ -189,17 +189,17 @@ impl Scans {
         }
     }
 
-    /// Asks for the configuration files.
+    /// Asks for the configuration files; gives the number the answer will have.
     ///
     /// # Errors
     /// When there is nobody to ask.
-    pub fn ask_for_config(&mut self) -> Result<()> {
+    pub fn ask_for_config(&mut self) -> Result<u32> {
         let Some(scanner) = &self.scanner else {
             return Err(Error::failure("the scanner, which opens the configuration, has ended"));
         };
         self.last_id += 1;
         if scanner.request(&Request::Config { id: self.last_id })? {
-            Ok(())
+            Ok(self.last_id)
         } else {
             Err(Error::failure("the scanner is too busy; try again"))
         }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use nix::unistd::Uid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::control::Hands;
 use super::filesystems::FileSystems;
+use super::flows::Flows;
 use super::losses::Losses;
 use super::policy::{Policies, memory_devices};
 use super::scans::Scans;
@@ -18,7 +20,8 @@ use super::{Daemon, Overrides, Signals};
 use crate::btf;
 use crate::btf_file::{self, Running, TypesFile};
 use crate::canary::{Child, Known};
-use crate::config::Config;
+use crate::config::{Config, Loaded};
+use crate::control::{Opened, Server};
 use crate::decide::Decide;
 use crate::enrich::Enrich;
 use crate::error::{Error, ExitStatus, Result};
@@ -55,13 +58,32 @@ pub struct Options {
 ///
 /// # Errors
 /// With the exit status that says what kind of failure it was.
-pub fn start(config: Config, options: &Options) -> Result<()> {
+pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     let started = Instant::now();
+    let (replaced, set) = loaded.replaced();
+    if set > 0 && replaced.len() == set {
+        tracing::warn!(
+            "the profile {} changes nothing: every value of it is replaced by the files after it. Say `inherits` in a \
+             drop-in (config.d), or take those values out",
+            loaded.sources.profiles.join(", ")
+        );
+    }
+    let Loaded { config, sources, .. } = loaded;
     privilege::require()?;
     let account = privilege::ensure_user(&config.host.user)?;
     let host = crate::sys::hostname()?;
-    let sinks =
-        vec![sink::open(&config.output, host, config.limits.queue_kib as usize * 1024, options.terminal)?];
+    let control = control(&config, &account, &host)?;
+    let opening = sink::Opening {
+        host: &host,
+        queue_bytes: config.limits.queue_kib as usize * 1024,
+        terminal: options.terminal,
+        under_systemd: crate::sys::says_to_journal(),
+        journal: &config.host.journal_socket,
+    };
+    let mut sinks = sink::open(&config.output, &opening)?;
+    if let Some(server) = &control {
+        sinks.push(Box::new(server.tap()));
+    }
     let signals = signals()?;
     let mut mountinfo = std::fs::File::open("/proc/self/mountinfo")?;
     let enrich = Enrich::new(&config.host.proc, config.limits.processes as usize)?;
@@ -98,17 +120,18 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     pipeline.devices = memory_devices().map(|(node, name)| (node, name.as_bytes().into())).collect();
     let rings = [Ring::of(maps.get("alerts")?)?, Ring::of(maps.get("bulk")?)?];
     let types = types(&config)?;
+    let cgroup = config.host.cgroup.clone().or_else(|| cgroup_mount(&config));
     let conditions = Conditions {
         btf: types.as_ref().map(|file| file.path.as_path()),
         forced: options.force_tier,
+        cgroup: cgroup.as_deref(),
         ..Conditions::new(&maps)
     };
-    let sensors = sensors(&config, &conditions, || {
-        let cgroup = config.host.cgroup.clone().or_else(|| cgroup_mount(&config));
-        pipeline.enrich.prime(&config.host.proc, cgroup.as_deref())
-    })?;
+    let (sensors, absent) =
+        sensors(&config, &conditions, || pipeline.enrich.prime(&config.host.proc, cgroup.as_deref()))?;
 
     let waiter = Waiter::new()?;
+    let flows = Flows::new(&maps)?;
     waiter.add(rings[0].as_fd(), Source::Alerts)?;
     waiter.add(rings[1].as_fd(), Source::Bulk)?;
     waiter.add(signals.stop.as_fd(), Source::Stop)?;
@@ -118,6 +141,11 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
     if let Some(fd) = scans.fd() {
         waiter.add(fd, Source::Scanner)?;
     }
+    if let Some(server) = &control {
+        waiter.add(server.fd(), Source::Control)?;
+    }
+    let file = std::path::absolute(&options.config_file)?;
+    let hands = Hands::new(control, file, sources, &config, absent, &pipeline.stages);
     let now = pipeline.enrich.clock.wall(crate::sys::Clock::boot_now()?);
     let losses = Losses::begin(&counters, &pipeline.stages, now);
     let filesystems = FileSystems::new(&mut mountinfo);
@@ -135,12 +163,14 @@ pub fn start(config: Config, options: &Options) -> Result<()> {
         filesystems,
         mountinfo,
         losses,
+        flows,
         tell: started,
         waiter,
         signals,
         made: 0,
         started,
         until: options.duration.map(|span| started + span),
+        hands,
         config,
     };
     daemon.prove_sensors(conditions)?;
@@ -194,39 +224,70 @@ fn places(config: &Config) -> Places {
 
 /// Loads every sensor that is switched on. One that cannot run is named with its
 /// reason and the others go on. The process sensor comes first, and once it runs `primed`
-/// is done; another thread has the kernel verify the others in the meantime (ADR 11).
+/// is done; other threads have the kernel verify the others in the meantime (ADR 11).
 fn sensors(
     config: &Config,
     conditions: &Conditions<'_>,
     primed: impl FnOnce() -> Result<()>,
-) -> Result<Vec<Sensor>> {
-    let wanted = |family: &&Family| match family.name {
-        "process" => config.sensors.process,
-        "memory" => config.sensors.memory,
-        "kernel" => config.sensors.kernel,
-        _ => config.sensors.file,
-    };
-    let (first, others): (Vec<&Family>, Vec<&Family>) =
-        FAMILIES.iter().filter(wanted).partition(|family| family.name == "process");
+) -> Result<(Vec<Sensor>, Absent)> {
+    let (first, others): (Vec<&Family>, Vec<&Family>) = FAMILIES
+        .iter()
+        .filter(|family| wanted(config, family.name))
+        .partition(|family| family.name == "process");
     let loaded = std::thread::scope(|scope| {
-        let others = scope.spawn(|| load(&others, conditions));
+        let others: Vec<_> = others
+            .iter()
+            .map(|family| scope.spawn(|| load(std::slice::from_ref(family), conditions)))
+            .collect();
         let mut loaded = load(&first, conditions);
         let primed = primed();
-        // Not left to the scope, which returns a moment before the thread is gone: after this
+        // Not left to the scope, which returns a moment before the threads are gone: after this
         // there is one thread again, as `Child::fork` and `lock_down` want.
-        let others = others.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        loaded.extend(others);
+        for other in others {
+            loaded.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
         primed.map(|()| loaded)
     })?;
     let (running, failed): (Vec<Sensor>, Vec<Sensor>) =
         loaded.into_iter().partition(|sensor| sensor.failure.is_none());
+    let absent: Absent =
+        failed.into_iter().filter_map(|sensor| Some((sensor.name, sensor.failure?))).collect();
     if running.is_empty() {
-        let reasons = failed.iter().filter_map(|sensor| Some((sensor.name, sensor.failure.as_ref()?)));
-        let reasons: Vec<String> = reasons.map(|(name, why)| format!("{name}: {why}")).collect();
+        let reasons: Vec<String> = absent.iter().map(|(name, why)| format!("{name}: {why}")).collect();
         let why = if reasons.is_empty() { "no sensor is switched on".to_owned() } else { reasons.join("\n") };
         return Err(Error::new(ExitStatus::Unavailable, format!("no sensor can run here:\n{why}")));
     }
-    Ok(running)
+    Ok((running, absent))
+}
+
+/// Sensors that are switched on and cannot run, with the reason.
+type Absent = Vec<(&'static str, String)>;
+
+/// Whether the sensor `name` is switched on.
+pub(super) fn wanted(config: &Config, name: &str) -> bool {
+    match name {
+        "process" => config.sensors.process,
+        "network" => config.sensors.network,
+        "memory" => config.sensors.memory,
+        "kernel" => config.sensors.kernel,
+        _ => config.sensors.file,
+    }
+}
+
+/// The control socket. Without it everything else goes on: a second daemon on this machine, for
+/// one, has none.
+fn control(config: &Config, account: &privilege::Account, host: &str) -> Result<Option<Server>> {
+    let Some(path) = &config.control.socket else { return Ok(None) };
+    match Opened::new(path, account.uid, account.gid) {
+        Ok(opened) => Server::new(opened, account.uid.as_raw(), host.to_owned()).map(Some),
+        Err(why) => {
+            tracing::warn!(
+                "no control socket: {why}; continuing without, so `bee-trace status`, `watch` and `reload` do not \
+                 reach this daemon. Stop what is there, or give this one a path of its own ([control] socket)"
+            );
+            Ok(None)
+        }
+    }
 }
 
 fn load(families: &[&Family], conditions: &Conditions<'_>) -> Vec<Sensor> {
@@ -252,8 +313,7 @@ fn load(families: &[&Family], conditions: &Conditions<'_>) -> Vec<Sensor> {
 }
 
 fn cgroup_mount(config: &Config) -> Option<PathBuf> {
-    let mounts = mounts::read(&places(config)).ok()?;
-    mounts::find(&mounts, "cgroup2", std::path::Path::new("/sys/fs/cgroup")).map(|mount| mount.point.clone())
+    mounts::cgroup2(&places(config))
 }
 
 /// Signals as bytes in a socket pair, which epoll can wait for.
@@ -287,7 +347,7 @@ impl Daemon<'_> {
                 conditions.btf = None;
                 given_up.clear();
                 self.sensors.clear();
-                self.sensors = sensors(&self.config, &conditions, || Ok(()))?;
+                (self.sensors, self.hands.absent) = sensors(&self.config, &conditions, || Ok(()))?;
                 continue;
             }
             if silent.is_empty() {
@@ -308,9 +368,12 @@ impl Daemon<'_> {
                 let Some(sensor) = loader::start(name, &conditions) else { continue };
                 match &sensor.failure {
                     None => self.sensors.insert(at, sensor),
-                    Some(why) => tracing::error!(
-                        "the {name} sensor cannot run here: {why}; continuing without its events"
-                    ),
+                    Some(why) => {
+                        tracing::error!(
+                            "the {name} sensor cannot run here: {why}; continuing without its events"
+                        );
+                        self.hands.absent.push((name, why.clone()));
+                    }
                 }
             }
         }
@@ -345,6 +408,7 @@ impl Daemon<'_> {
         self.pipeline.canary = Canary { pid: child.pid(), known, ..Default::default() };
         self.settings.set_canary_tgid(child.pid());
         let acted = child.act()?;
+        self.pipeline.canary.port = acted.port;
         let deadline = Instant::now() + CANARY;
         let silent = loop {
             self.drain();

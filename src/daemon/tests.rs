@@ -11,10 +11,11 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::filesystems::FileSystems;
 use super::losses::Losses;
-use super::reload::{self, Overrides, build};
+use super::reload::{self, Chosen, Overrides, build};
 use super::scans::Scans;
 use super::wait::{Source, Waiter};
-use crate::config::{Config, Document, Format};
+use crate::cli::OutputFormat;
+use crate::config::{Config, Document, Format, Place};
 use crate::error::ExitStatus;
 use crate::event::{Action, Loss};
 use crate::pipeline::FATES;
@@ -294,23 +295,49 @@ fn document(text: &str) -> Document {
 #[test]
 fn the_command_line_is_stronger_than_any_file() {
     let text = "[sensors]\nprocess = false\n[output]\nformat = \"pretty\"\n";
-    let plain = build(&[document(text)], &Overrides::default()).unwrap();
+    let plain = build(&vec![document(text)].into(), &Overrides::default()).unwrap().config;
     assert!(!plain.sensors.process && plain.sensors.file);
     assert_eq!((plain.output.format, &plain.output.file), (Format::Pretty, &None));
     let overrides = Overrides {
-        format: Some(Format::Json),
+        output: Some(Chosen::new(&[OutputFormat::Json])),
         file: Some("/var/log/bee.json".into()),
         sensors: Some(vec!["process"]),
     };
-    let strong = build(&[document(text)], &overrides).unwrap();
+    let strong = build(&vec![document(text)].into(), &overrides).unwrap().config;
     assert!(strong.sensors.process && !strong.sensors.file);
     assert_eq!(strong.output.format, Format::Json);
     assert_eq!(strong.output.file.as_deref(), Some(Path::new("/var/log/bee.json")));
+    assert_eq!(strong.output.to, [Place::File]);
+}
+
+#[test]
+fn the_command_line_says_where_events_go() {
+    let places = |text: &str, words: &[OutputFormat], file: Option<&str>| {
+        let output = (!words.is_empty()).then(|| Chosen::new(words));
+        let overrides = Overrides { output, file: file.map(PathBuf::from), sensors: None };
+        build(&vec![document(text)].into(), &overrides).unwrap().config.output.places(true)
+    };
+    use OutputFormat::{Journal, Json, Pretty};
+    let both = "[output]\nto = [\"stdout\", \"journal\"]\n";
+    for (text, words, file, wanted) in [
+        ("", &[][..], None, &[Place::Journal][..]),
+        ("", &[Json], None, &[Place::Stdout]),
+        ("", &[Pretty, Journal], None, &[Place::Stdout, Place::Journal]),
+        ("", &[Journal], Some("/x"), &[Place::Journal]),
+        ("", &[], Some("/x"), &[Place::File]),
+        (both, &[], None, &[Place::Stdout, Place::Journal]),
+        (both, &[], Some("/x"), &[Place::File, Place::Journal]),
+        (both, &[Json], Some("/x"), &[Place::File]),
+        ("[output]\nto = [\"journal\"]\n", &[], Some("/x"), &[Place::File, Place::Journal]),
+    ] {
+        assert_eq!(places(text, words, file), wanted, "{text:?} {words:?} {file:?}");
+    }
 }
 
 #[test]
 fn a_wrong_configuration_is_refused_with_every_mistake() {
-    let why = build(&[document("[file]\nwatch = 3\n[nonsense]\n")], &Overrides::default()).unwrap_err();
+    let why =
+        build(&vec![document("[file]\nwatch = 3\n[nonsense]\n")].into(), &Overrides::default()).unwrap_err();
     assert_eq!(why.status, ExitStatus::Config);
     assert!(why.to_string().lines().count() >= 2, "{why}");
 }
@@ -319,19 +346,26 @@ fn a_wrong_configuration_is_refused_with_every_mistake() {
 fn documents_are_read_from_what_the_scanner_opened() {
     let file = memory("[sensors]\nfile = false\n");
     // A new memfd may be written by anybody, which is refused of a configuration.
-    let why = reload::documents(&[PathBuf::from("/x")], vec![file.try_clone().unwrap().into()]).unwrap_err();
+    let why =
+        reload::documents(Path::new("/x"), &[PathBuf::from("/x")], vec![file.try_clone().unwrap().into()])
+            .unwrap_err();
     assert!(why.to_string().contains("any user"), "{why}");
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let mut rewound = file.try_clone().unwrap();
     rewound.rewind().unwrap();
     let files: Vec<OwnedFd> = vec![rewound.into()];
-    let documents = reload::documents(&[PathBuf::from("/etc/bee-traced/config.toml")], files).unwrap();
-    assert_eq!(documents.len(), 1);
-    assert!(documents[0].name.ends_with("config.toml"));
-    assert!(!build(&documents, &Overrides::default()).unwrap().sensors.file);
+    let documents = reload::documents(
+        Path::new("/etc/bee-traced/config.toml"),
+        &[PathBuf::from("/etc/bee-traced/config.toml")],
+        files,
+    )
+    .unwrap();
+    assert_eq!(documents.documents.len(), 1);
+    assert!(documents.documents[0].name.ends_with("config.toml"));
+    assert!(!build(&documents, &Overrides::default()).unwrap().config.sensors.file);
     // A directory in the place of a file.
     let directory = vec![File::open("/").unwrap().into()];
-    assert!(reload::documents(&[PathBuf::from("/x")], directory).is_err());
+    assert!(reload::documents(Path::new("/x"), &[PathBuf::from("/x")], directory).is_err());
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Waiting: one epoll over rings, signals, a timer, the scanner and the mount
-//! table. No sleep, no polling; an idle daemon does not wake.
+//! Waiting: one epoll over rings, signals, a timer, the scanner, the mount
+//! table and the control socket. No sleep, no polling; an idle daemon does not wake.
 //!
 //! A ring is watched edge-triggered. The kernel side wakes its reader for the
 //! first record after idle; the reader then lets a batch gather before it takes
@@ -32,9 +32,11 @@ pub enum Source {
     Scanner = 5,
     /// Something was mounted or unmounted.
     Mounts = 6,
+    /// A client of the control socket.
+    Control = 7,
 }
 
-const SOURCES: [Source; 7] = [
+const SOURCES: [Source; 8] = [
     Source::Alerts,
     Source::Bulk,
     Source::Timer,
@@ -42,6 +44,7 @@ const SOURCES: [Source; 7] = [
     Source::Reload,
     Source::Scanner,
     Source::Mounts,
+    Source::Control,
 ];
 
 /// See the module.

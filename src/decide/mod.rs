@@ -1,9 +1,13 @@
 //! Which candidates are events, and how grave. The kernel side lets through what
 //! may be watched; here the decision is exact. Pure: facts in, verdict out.
 
+mod network;
+
 use crate::config::{Config, Exclude};
 use crate::event::{Action, Severity};
 use crate::watch::{Pattern, PatternSet, env_matches};
+
+pub use network::NetworkFacts;
 
 /// What becomes of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +94,7 @@ pub struct Decide {
     ignore: PatternSet,
     exclude: Vec<(Exclude, PatternSet)>,
     secret_env: Vec<String>,
+    network: network::Lists,
 }
 
 impl Decide {
@@ -103,6 +108,7 @@ impl Decide {
             ignore: PatternSet::new(&config.file.ignore),
             exclude,
             secret_env: config.process.secret_env_patterns.clone(),
+            network: network::Lists::new(&config.network),
         }
     }
 
@@ -157,7 +163,7 @@ impl Decide {
         self.exclude.iter().any(|(rule, paths)| {
             is_about(rule, facts.executable, facts.unit)
                 && (rule.actions.is_empty() || rule.actions.contains(&facts.action))
-                && (paths.patterns().is_empty() || paths.matches(name))
+                && if paths.patterns().is_empty() { rule.networks.is_empty() } else { paths.matches(name) }
         })
     }
 

@@ -30,6 +30,16 @@ pub enum Action {
     Truncate,
     /// A device node for a watched device, or a node under a watched name.
     Mknod,
+    /// A connection was asked for, or the socket of a process given the address it sends to.
+    Connect,
+    /// Datagrams were sent.
+    Send,
+    /// A connection was accepted.
+    Accept,
+    /// A socket waits for connections.
+    Listen,
+    /// A socket was made that is neither TCP nor UDP.
+    Socket,
     /// A process was attached to by `ptrace`, or asked its parent to.
     Ptrace,
     /// Another process's memory was read (`process_vm_readv`).
@@ -79,6 +89,8 @@ pub struct ActionFacts {
     pub sensor: &'static str,
     /// One sentence for `docs/events.md`.
     pub meaning: &'static str,
+    /// `MESSAGE_ID` of such events in the journal, 32 hex digits.
+    message_id: [u8; 32],
 }
 
 /// Every action with its ECS words.
@@ -167,6 +179,51 @@ pub const ACTIONS: &[ActionFacts] = &[
         &["creation"],
         "file",
         "a device node for a watched device was made",
+    ),
+    facts(
+        Action::Connect,
+        "connect",
+        "event",
+        &["network"],
+        &["connection", "start"],
+        "network",
+        "a process connected to an address or to a local socket, or tried",
+    ),
+    facts(
+        Action::Send,
+        "send",
+        "event",
+        &["network"],
+        &["connection", "info"],
+        "network",
+        "a process sent datagrams; one event for each destination and `network.window`",
+    ),
+    facts(
+        Action::Accept,
+        "accept",
+        "event",
+        &["network"],
+        &["connection", "start"],
+        "network",
+        "a process accepted a connection",
+    ),
+    facts(
+        Action::Listen,
+        "listen",
+        "event",
+        &["network"],
+        &["start"],
+        "network",
+        "a process began to wait for connections",
+    ),
+    facts(
+        Action::Socket,
+        "socket",
+        "event",
+        &["network"],
+        &["start"],
+        "network",
+        "a process made a socket of a kind that is neither TCP nor UDP, or tried",
     ),
     facts(
         Action::Ptrace,
@@ -298,7 +355,41 @@ const fn facts(
     sensor: &'static str,
     meaning: &'static str,
 ) -> ActionFacts {
-    ActionFacts { action, name, kind, category, types, sensor, meaning }
+    ActionFacts { action, name, kind, category, types, sensor, meaning, message_id: message_id(name) }
+}
+
+/// The id that the journal knows an action by. It must never change and must be nobody
+/// else's, so it follows from the name: the 128-bit FNV-1a hash of `bee-traced/` and the
+/// name, as a UUID of version 8 (RFC 9562, section 5.8).
+const fn message_id(name: &str) -> [u8; 32] {
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    let mut part = 0;
+    while part < 2 {
+        let bytes = if part == 0 { b"bee-traced/".as_slice() } else { name.as_bytes() };
+        let mut at = 0;
+        while at < bytes.len() {
+            hash = (hash ^ bytes[at] as u128).wrapping_mul(PRIME);
+            at += 1;
+        }
+        part += 1;
+    }
+    let version = 8_u128 << 76 | 2_u128 << 62;
+    let id = hash & !(0xf_u128 << 76 | 3_u128 << 62) | version;
+    let mut text = [0; 32];
+    let mut at = 0;
+    while at < 32 {
+        text[at] = b"0123456789abcdef"[(id >> (124 - 4 * at) & 15) as usize];
+        at += 1;
+    }
+    text
+}
+
+impl ActionFacts {
+    /// `MESSAGE_ID` of such events in the journal: 32 lower-case hex digits.
+    pub fn message_id(&self) -> &str {
+        std::str::from_utf8(&self.message_id).unwrap_or_default()
+    }
 }
 
 impl Action {

@@ -50,7 +50,7 @@ flags! {
     EXEC_MISSED = 15, "exec_missed";
     /// The file was recognised by its identity; its present name is not a watched one.
     BY_IDENTITY = 16, "by_identity";
-    /// A string was not valid UTF-8; the bytes are shown as \xNN.
+    /// A string was not valid UTF-8; in a line the bytes are shown as \xNN, in the journal they stand as they are.
     NON_UTF8 = 17, "non_utf8";
     /// Arguments were read after the call and another thread, or a tracer, could have changed them.
     ARGS_RACY = 18, "args_racy";
@@ -68,6 +68,12 @@ flags! {
     EXE_AS_GIVEN = 34, "exe_as_given";
     /// With which status or by which signal the process ended was not seen.
     STATUS_UNKNOWN = 35, "status_unknown";
+    /// The act was made through io_uring, not by a system call of its own.
+    IO_URING = 40, "io_uring";
+    /// The call returned before the connection was made, or refused; how it ends is not told.
+    IN_PROGRESS = 41, "in_progress";
+    /// The connection was begun with data in its first packet (TCP Fast Open).
+    FAST_OPEN = 42, "fast_open";
     /// The target had ended.
     TARGET_EXITED = 48, "target_exited";
     /// The target is the process with the number that the caller gave; in another pid namespace that is another one.

@@ -6,11 +6,13 @@
 
 mod action;
 mod flags;
+mod network;
 
 use std::borrow::Cow;
 
 pub use action::{ACTIONS, Action, ActionFacts};
 pub use flags::{FLAGS, Flags};
+pub use network::{Endpoint, FAMILIES, Network};
 
 /// Bytes as the kernel gave them: a path, a name, an argument. They are not
 /// promised to be UTF-8; a sink escapes what it cannot print.
@@ -305,6 +307,8 @@ pub enum Body<'a> {
     },
     /// Everything about a file.
     File(File<'a>),
+    /// Everything about a socket.
+    Network(Network<'a>),
     /// The actions of the sensor `memory`.
     Memory(Memory<'a>),
     /// The actions of the sensor `kernel`.

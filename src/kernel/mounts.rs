@@ -42,6 +42,11 @@ pub fn find<'a>(mounts: &'a [Mount], kind: &str, preferred: &Path) -> Option<&'a
         .max_by_key(|mount| (mount.root == Path::new("/"), mount.point == preferred))
 }
 
+/// Where the cgroup v2 tree is mounted.
+pub fn cgroup2(places: &Places) -> Option<PathBuf> {
+    find(&read(places).ok()?, "cgroup2", Path::new("/sys/fs/cgroup")).map(|mount| mount.point.clone())
+}
+
 fn parse_line(line: &[u8]) -> Option<Mount> {
     // "36 35 98:0 /root /point opts [optional…] - kind source superopts"
     let mut fields = line.split(|byte| *byte == b' ');

@@ -1,7 +1,10 @@
 //! What the self-test's records showed, for who waits for them.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use crate::canary::Known;
 use crate::decode::Record;
+use crate::event::{Action, Endpoint, Network};
 use crate::probe::{self, Tier};
 use crate::wire::bee_header;
 
@@ -10,6 +13,8 @@ use crate::wire::bee_header;
 pub struct Canary {
     /// Its process; 0: none is expected.
     pub pid: u32,
+    /// The port it spoke to itself through.
+    pub port: u16,
     /// Hooks that reported an act of it rightly (`enum bee_hook`).
     pub hooks: Vec<u16>,
     /// What its records are compared with, where the types they are read with may be wrong.
@@ -31,6 +36,17 @@ impl Canary {
             && let Err(why) = known.check(record)
         {
             self.wrong.get_or_insert_with(|| format!("{hook}: {why}"));
+        }
+    }
+
+    /// Whether this is what it did with sockets.
+    pub(super) fn right(&self, action: Action, network: &Network<'_>) -> bool {
+        let itself = |end: Option<Endpoint>| {
+            end.is_some_and(|end| end.ip == IpAddr::from(Ipv4Addr::LOCALHOST) && end.port == self.port)
+        };
+        match action {
+            Action::Socket => network.family == 2 && network.protocol == Some((3, 1)),
+            _ => itself(network.destination),
         }
     }
 

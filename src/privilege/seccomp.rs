@@ -137,7 +137,7 @@ pub const DAEMON: &[Row] = &[
     any(libc::SYS_readlinkat, "readlinkat", "/proc links"),
     #[cfg(target_arch = "x86_64")]
     any(libc::SYS_readlink, "readlink", "/proc links"),
-    any(libc::SYS_fcntl, "fcntl", "descriptor flags, duplicates"),
+    any(libc::SYS_fcntl, "fcntl", "descriptor flags, duplicates, seals of a memfd"),
     any(libc::SYS_dup, "dup", "descriptors, by std"),
     any(libc::SYS_dup3, "dup3", "descriptors"),
     any(libc::SYS_fsync, "fsync", "output kept across a power cut"),
@@ -147,10 +147,14 @@ pub const DAEMON: &[Row] = &[
     any(SYS_RENAMEAT, "renameat", "log rotation; what rename of libc is on arm64"),
     #[cfg(target_arch = "x86_64")]
     any(libc::SYS_rename, "rename", "log rotation"),
-    any(libc::SYS_unlinkat, "unlinkat", "log rotation"),
+    any(libc::SYS_unlinkat, "unlinkat", "log rotation, the control socket at the end"),
     #[cfg(target_arch = "x86_64")]
     any(libc::SYS_unlink, "unlink", "log rotation"),
-    any(libc::SYS_memfd_create, "memfd_create", "a scan request too long for a datagram"),
+    any(
+        libc::SYS_memfd_create,
+        "memfd_create",
+        "a scan request or an entry of the journal too long for a datagram",
+    ),
     only(
         libc::SYS_ioctl,
         "ioctl",
@@ -161,18 +165,27 @@ pub const DAEMON: &[Row] = &[
     only(libc::SYS_socket, "socket", When::OneOf(0, &[AF_UNIX]), "sd_notify and journald"),
     only(libc::SYS_socketpair, "socketpair", When::OneOf(0, &[AF_UNIX]), "signal pipe"),
     any(libc::SYS_connect, "connect", "sd_notify and journald; there is no socket of another family"),
-    any(libc::SYS_sendto, "sendto", "sd_notify"),
-    any(libc::SYS_sendmsg, "sendmsg", "journald, the scanner"),
-    any(libc::SYS_recvfrom, "recvfrom", "signal pipe"),
-    any(libc::SYS_recvmsg, "recvmsg", "the scanner"),
-    any(libc::SYS_shutdown, "shutdown", "the scanner's end"),
-    only(
-        libc::SYS_setsockopt,
-        "setsockopt",
-        When::OneOf(1, &[SOL_SOCKET]),
-        "send buffer of the journal socket",
+    any(libc::SYS_accept4, "accept4", "clients of the control socket, which was bound before"),
+    any(
+        libc::SYS_sendto,
+        "sendto",
+        "sd_notify, entries of the journal, log lines to it, answers on the control socket",
     ),
-    only(libc::SYS_getsockopt, "getsockopt", When::OneOf(1, &[SOL_SOCKET]), "why a send failed"),
+    any(
+        libc::SYS_sendmsg,
+        "sendmsg",
+        "the scanner, events on the control socket; the memfd of an entry too long for a datagram",
+    ),
+    any(libc::SYS_recvfrom, "recvfrom", "signal pipe, requests on the control socket"),
+    any(libc::SYS_recvmsg, "recvmsg", "the scanner"),
+    any(libc::SYS_shutdown, "shutdown", "the scanner's end, clients that are refused"),
+    only(libc::SYS_setsockopt, "setsockopt", When::OneOf(1, &[SOL_SOCKET]), "send buffers"),
+    only(
+        libc::SYS_getsockopt,
+        "getsockopt",
+        When::OneOf(1, &[SOL_SOCKET]),
+        "why a send failed, who a client is",
+    ),
     // threads of the sinks
     only(
         libc::SYS_clone,

@@ -135,6 +135,66 @@ pub const BLIND: &[(&str, Tier, &str)] = &[
     ),
     ("memory", Tier::Kprobe, OPEN_BEFORE),
     ("memory", Tier::Kprobe, NO_DENIAL),
+    ("network", Tier::Full, FAST_OPEN),
+    ("network", Tier::Full, URING_INLINE),
+    ("network", Tier::Full, OTHER_ENDS),
+    ("network", Tier::Full, ENDS_LATER),
+    ("network", Tier::Full, NO_DENIAL),
+    ("network", Tier::Kprobe, "whether a datagram could be sent is not known (result_unknown)"),
+    ("network", Tier::Kprobe, FAST_OPEN),
+    ("network", Tier::Kprobe, URING_INLINE),
+    ("network", Tier::Kprobe, OTHER_ENDS),
+    (
+        "network",
+        Tier::Kprobe,
+        "the end of a connection is not seen while more than the kernel keeps return probes for (10, or twice the processors) are waited for; it is then told without its end when the same thread acts again",
+    ),
+    ("network", Tier::Kprobe, ENDS_LATER),
+    ("network", Tier::Kprobe, NO_DENIAL),
+    (
+        "network",
+        Tier::Tracepoint,
+        "datagrams that are sent by write, writev or splice through a connected socket are not reported; its connection is",
+    ),
+    ("network", Tier::Tracepoint, IO_URING),
+    (
+        "network",
+        Tier::Tracepoint,
+        "local sockets, and Internet sockets of a protocol beside TCP and UDP, are told by the address the caller gave (args_racy): another thread may have changed it",
+    ),
+    ("network", Tier::Tracepoint, ENDS_LATER),
+    ("network", Tier::Tracepoint, NO_CGROUP),
+    ("network", Tier::Tracepoint, NO_DENIAL),
+    ("network", Tier::Portable, "datagrams on a connected socket are not reported; its connection is"),
+    (
+        "network",
+        Tier::Portable,
+        "a connection is accepted unseen unless the program asks who it is, and a listener unless its socket was bound while the daemon ran; addresses are those of the arguments (args_racy), the protocol is not known",
+    ),
+    ("network", Tier::Portable, "the own address of a socket that connects or sends is not known"),
+    (
+        "network",
+        Tier::Portable,
+        "connections of Internet sockets of a protocol beside TCP and UDP are not reported; that such a socket is made is",
+    ),
+    ("network", Tier::Portable, IO_URING),
+    (
+        "network",
+        Tier::Portable,
+        "a program that calls itself as the kernel calls its threads of io_uring is told as one of them",
+    ),
+    (
+        "network",
+        Tier::Portable,
+        "of several datagrams that a 32-bit program sends with one call all but the last are told as those of a 64-bit one",
+    ),
+    ("network", Tier::Portable, ENDS_LATER),
+    (
+        "network",
+        Tier::Portable,
+        "where cgroup v2 is not mounted no datagram is reported, and destinations are what the callers gave",
+    ),
+    ("network", Tier::Portable, NO_DENIAL),
     ("memory", Tier::Tracepoint, "opens of files of /proc made through io_uring are not reported"),
     (
         "memory",
@@ -210,6 +270,14 @@ pub const BLIND: &[(&str, Tier, &str)] = &[
 ];
 
 const KILLS: &str = "signals that are sent to the daemon's process group are not reported, nor can one be that ends the daemon at once (SIGKILL) or before it is on";
+const FAST_OPEN: &str =
+    "how a connection ends that begins with data in its first packet is not known (result_unknown)";
+const URING_INLINE: &str =
+    "what is made through io_uring is told as any other, unless a thread of io_uring makes it (io_uring)";
+const OTHER_ENDS: &str = "how a connection ends of a protocol beside TCP and UDP is not known (result_unknown); a listener or accept that a security module refuses is not reported";
+const IO_URING: &str = "how a connection or a datagram through io_uring ends is not known; listeners, accepted connections and sockets made through it, and its connections to local sockets, are not reported";
+const ENDS_LATER: &str = "how a connection ends that is not waited for is not told (in_progress)";
+const NO_CGROUP: &str = "where cgroup v2 is not mounted nothing made through io_uring is reported, and destinations are what the callers gave";
 const REFUSED_NAME: &str = "of an open that is refused the target is who has the number in the name (target_as_given), below /proc and host.proc; a link on the way, and a procfs that is mounted elsewhere, are not followed";
 const OPEN_BEFORE: &str = "what is read by a descriptor of /proc that was open before, or that another process sent, is not reported";
 const NO_DENIAL: &str = "nothing can be denied";

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,7 @@ impl Maps {
                 Some("alerts") => map.set_max_entries(ring_bytes(limits.alert_ring_kib))?,
                 Some("bulk") => map.set_max_entries(ring_bytes(limits.bulk_ring_kib))?,
                 Some("inodes") => map.set_max_entries(limits.inodes)?,
+                Some("flows") => map.set_max_entries(limits.flows)?,
                 // Each object has its own: see maps.bpf.h.
                 Some(SCRATCH) => map.set_autocreate(false)?,
                 _ => {}
@@ -116,6 +117,8 @@ pub struct Conditions<'a> {
     pub btf: Option<&'a Path>,
     /// No better tier than this.
     pub forced: Option<Tier>,
+    /// Where cgroup v2 is mounted.
+    pub cgroup: Option<&'a Path>,
     /// Hooks that attached and then did not report what was done (`enum bee_hook`).
     pub silent: &'a [u16],
 }
@@ -123,7 +126,7 @@ pub struct Conditions<'a> {
 impl<'a> Conditions<'a> {
     /// Nothing but the maps: the best there is, with the kernel's own types.
     pub fn new(maps: &'a Maps) -> Self {
-        Self { maps, btf: None, forced: None, silent: &[] }
+        Self { maps, btf: None, forced: None, cgroup: None, silent: &[] }
     }
 
     /// It is of a better tier than a person asked for.
@@ -315,7 +318,7 @@ fn attach(
         let result = load(mechanism, conditions, &chosen, &mut |object| {
             loaded = begun.elapsed();
             for one in &chosen {
-                match attach_one(object, one.variant) {
+                match attach_one(object, one.variant, conditions.cgroup) {
                     Ok((link, program)) => {
                         links.push(link);
                         programs.push(program);
@@ -424,11 +427,18 @@ fn load(
     )
 }
 
-fn attach_one(object: &Object, variant: &Variant) -> Result<(Link, OwnedFd)> {
+fn attach_one(object: &Object, variant: &Variant, cgroup: Option<&Path>) -> Result<(Link, OwnedFd)> {
     let program = program(object, variant.program)?;
     let link = match trace_event::attach(&program, variant.hook) {
         Some(attached) => attached?,
         // libbpf does not see any more which kind of program it is: see `types`.
+        None if variant.hook.starts_with("cgroup/") => {
+            let root = cgroup.ok_or_else(|| Error::failure("cgroup v2 is not mounted here"))?;
+            let root =
+                std::fs::File::open(root).map_err(|error| Error::from(error).context(root.display()))?;
+            // It stays attached as long as the link is held, whatever becomes of this descriptor.
+            program.attach_cgroup(root.as_raw_fd()).map_err(in_full)?
+        }
         None if types::by_number(variant.hook) => program.attach_trace().map_err(in_full)?,
         None => program.attach().map_err(in_full)?,
     };

@@ -48,6 +48,9 @@ fn opened(mechanism: &Mechanism) -> Opened {
         "memory_portable" => open::<skel::memory_portable::MemoryPortableSkelBuilder>(),
         "file_portable" => open::<skel::file_portable::FilePortableSkelBuilder>(),
         "file_security" => open::<skel::file_security::FileSecuritySkelBuilder>(),
+        "network" => open::<skel::network::NetworkSkelBuilder>(),
+        "network_security" => open::<skel::network_security::NetworkSecuritySkelBuilder>(),
+        "network_portable" => open::<skel::network_portable::NetworkPortableSkelBuilder>(),
         other => panic!("no object for {other}"),
     }
 }
@@ -92,10 +95,12 @@ fn a_program_hangs_on_the_hook_its_row_names() {
 
 #[test]
 fn a_hooks_number_says_which_hook_it_was() {
-    // One hook can be of two tiers, by what is done there.
-    let mut hooks: BTreeMap<u16, (&str, Tier)> = BTreeMap::new();
-    for (_, variant) in variants().filter(|row| row.1.id != 0) {
-        let here = (variant.hook, variant.tier);
+    // One hook can be of two tiers, by what is done there, and of two sensors, which must not prove
+    // each other.
+    let mut hooks: BTreeMap<u16, (&str, &str, Tier)> = BTreeMap::new();
+    let all = FAMILIES.iter().flat_map(|family| family.variants().map(|row| (family.name, row.1)));
+    for (sensor, variant) in all.filter(|row| row.1.id != 0) {
+        let here = (sensor, variant.hook, variant.tier);
         let before = hooks.insert(variant.id, here);
         assert!(before.is_none_or(|before| before == here), "{} twice: {}", variant.id, variant.hook);
         assert_eq!(hook(variant.id), (variant.hook, variant.tier.name()));
@@ -125,10 +130,11 @@ macro_rules! object {
 /// One relocation in an object, and libbpf wants the kernel's types for all of it.
 #[test]
 fn objects_of_the_portable_tier_need_no_type_of_the_kernel() {
-    let objects: [(&str, &[u8], bool); 9] = [
+    let objects: [(&str, &[u8], bool); 11] = [
         ("base", object!("base"), false),
         ("process_portable", object!("process_portable"), false),
         ("file_portable", object!("file_portable"), false),
+        ("network_portable", object!("network_portable"), false),
         ("memory_portable", object!("memory_portable"), false),
         ("memory", object!("memory"), true),
         ("kernel_portable", object!("kernel_portable"), false),
@@ -136,6 +142,7 @@ fn objects_of_the_portable_tier_need_no_type_of_the_kernel() {
         // That the count is right is shown by those that have some.
         ("process", object!("process"), true),
         ("file", object!("file"), true),
+        ("network", object!("network"), true),
     ];
     for (name, object, some) in objects {
         assert_eq!(core_relocations(object) > 0, some, "{name}: {}", core_relocations(object));
@@ -146,7 +153,7 @@ fn objects_of_the_portable_tier_need_no_type_of_the_kernel() {
     let names: Vec<&str> = portable.map(|mechanism| mechanism.object).collect();
     assert_eq!(
         names,
-        ["process_portable", "file_portable", "memory_portable", "kernel_portable"],
+        ["process_portable", "file_portable", "network_portable", "memory_portable", "kernel_portable"],
         "each is in the list above"
     );
     for family in FAMILIES {

@@ -8,17 +8,31 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::wire::MAX_FILES;
+use crate::config::{BESIDE, INSTALLED};
 
-/// Opens `main` and `config.d/*.toml` beside it, in name order. What is not
-/// there is left out.
+/// Opens `main` and `config.d/*.toml` beside it, in name order, then every profile: which of them
+/// is inherited is not found out here, where a capability is. What is not there is left out.
 ///
 /// # Errors
 /// Names the file that is there and cannot be used.
 pub fn open(main: &Path) -> Result<Vec<(PathBuf, OwnedFd)>, String> {
+    open_with(main, Path::new(INSTALLED))
+}
+
+fn open_with(main: &Path, installed: &Path) -> Result<Vec<(PathBuf, OwnedFd)>, String> {
     let mut paths = vec![main.to_path_buf()];
-    paths.extend(drop_ins(&main.with_file_name("config.d"))?);
+    paths.extend(toml_files(&main.with_file_name("config.d"))?);
     if paths.len() > MAX_FILES {
         return Err(format!("config.d has {} files; at most {} are read", paths.len() - 1, MAX_FILES - 1));
+    }
+    for directory in [&main.with_file_name(BESIDE), installed] {
+        paths.extend(toml_files(directory)?);
+    }
+    if paths.len() > MAX_FILES {
+        return Err(format!(
+            "there are {} configuration files and profiles; at most {MAX_FILES} are read",
+            paths.len()
+        ));
     }
     let mut files = Vec::new();
     for path in paths {
@@ -31,7 +45,7 @@ pub fn open(main: &Path) -> Result<Vec<(PathBuf, OwnedFd)>, String> {
     Ok(files)
 }
 
-fn drop_ins(directory: &Path) -> Result<Vec<PathBuf>, String> {
+fn toml_files(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,13 +1,18 @@
-//! One event as one line of JSON with the names of the Elastic Common Schema.
-//! Pure: appends to the caller's buffer, allocates nothing beyond it.
+//! What is told of an event, field by field, in the names and the nesting of the
+//! Elastic Common Schema. Pure: appends to the caller's buffer.
+//!
+//! The walk is here, once; how a field is written is a [`Form`]: one JSON object a
+//! line ([`super::form::Json`]), or an entry of the journal. A field that is added
+//! here is in both.
 //!
 //! Written by hand and not through serde: half of the fields are bytes that
 //! need not be UTF-8 and most may be absent, so a `Serialize` for them would be
-//! as long as this file. Members end with a comma; closing an object
-//! turns the last one into the brace.
+//! as long as this file.
 
+use super::form::{Form, Json};
 use crate::event::{
-    Body, Device, EntityId, Event, Exec, File, Flags, Kernel, Loss, Memory, Outcome, Process, Target,
+    Body, Device, Endpoint, EntityId, Event, Exec, File, Flags, Kernel, Loss, Memory, Network, Outcome,
+    Process, Target,
 };
 use crate::text;
 
@@ -18,103 +23,95 @@ use crate::text;
 /// happened the line's `bee.flags` has `non_utf8`. A fact that is not known is a
 /// key that is not there; `null` is never written.
 pub fn render(event: &Event, host: &str, out: &mut Vec<u8>) {
-    let mut line = Line { out, non_utf8: false };
-    line.raw("{\"@timestamp\":\"");
-    text::push_rfc3339(line.out, event.time);
-    line.raw("\",");
+    walk(event, host, out, &mut Json);
+    Json::end(out, b'\n');
+}
+
+/// Writes every field of `event` in this form.
+pub(super) fn walk<F: Form>(event: &Event, host: &str, out: &mut Vec<u8>, form: &mut F) {
+    let mut line = Line { out, form, non_utf8: false };
+    line.open("", b'{');
+    line.time("\"@timestamp\":", event.time);
     line.event(event);
-    line.raw("\"host\":{\"name\":\"");
-    text::push_json_str(line.out, host);
-    line.raw("\"},");
+    line.open("\"host\":", b'{');
+    line.text("\"name\":", host);
+    line.close(b'}');
     if let Some(process) = &event.process {
         line.process(process, &event.body);
     }
     if let Body::File(file) = &event.body {
         line.file(file);
     }
+    if let Body::Network(network) = &event.body {
+        line.network(network);
+    }
     if let Body::Note(note) = &event.body {
         line.text("\"message\":", note);
     }
     line.bee(event);
     line.close(b'}');
-    line.end(b'\n');
 }
 
-/// A line being written.
-struct Line<'o> {
+/// An event being written.
+struct Line<'o, F> {
     out: &'o mut Vec<u8>,
+    form: &'o mut F,
     /// Some string so far was not UTF-8.
     non_utf8: bool,
 }
 
 /// Keys are passed as `"name":`, quotes and colon included, so that each is one copy.
-impl Line<'_> {
-    fn raw(&mut self, text: &str) {
-        self.out.extend_from_slice(text.as_bytes());
+impl<F: Form> Line<'_, F> {
+    fn number(&mut self, key: &str, value: u64) {
+        self.form.begin(self.out, key, false);
+        text::push_u64(self.out, value);
+        self.form.finish(self.out, false);
     }
 
-    fn number(&mut self, key: &str, value: u64) {
-        self.raw(key);
-        text::push_u64(self.out, value);
-        self.out.push(b',');
+    /// A string of our own making: ASCII without anything that must be escaped.
+    fn plain(&mut self, key: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        self.form.begin(self.out, key, true);
+        value(self.out);
+        self.form.finish(self.out, true);
     }
 
     /// A number that ECS keeps as a keyword: user and group ids, inodes.
     fn keyword(&mut self, key: &str, value: u64) {
-        self.raw(key);
-        self.out.push(b'"');
-        text::push_u64(self.out, value);
-        self.raw("\",");
+        self.plain(key, |out| text::push_u64(out, value));
     }
 
     fn text(&mut self, key: &str, value: &str) {
-        self.raw(key);
-        self.out.push(b'"');
-        text::push_json_str(self.out, value);
-        self.raw("\",");
+        self.form.begin(self.out, key, true);
+        self.form.text(self.out, value);
+        self.form.finish(self.out, true);
     }
 
     fn bytes(&mut self, key: &str, value: &[u8]) {
-        self.raw(key);
-        self.out.push(b'"');
-        self.non_utf8 |= !text::push_json(self.out, value);
-        self.raw("\",");
+        self.form.begin(self.out, key, true);
+        self.non_utf8 |= !self.form.bytes(self.out, value);
+        self.form.finish(self.out, true);
     }
 
     fn time(&mut self, key: &str, value: u64) {
-        self.raw(key);
-        self.out.push(b'"');
-        text::push_rfc3339(self.out, value);
-        self.raw("\",");
+        self.plain(key, |out| text::push_rfc3339(out, value));
     }
 
     fn device(&mut self, key: &str, device: Device) {
-        self.raw(key);
-        self.out.push(b'"');
-        text::push_u64(self.out, device.major.into());
-        self.out.push(b':');
-        text::push_u64(self.out, device.minor.into());
-        self.raw("\",");
+        self.plain(key, |out| {
+            text::push_u64(out, device.major.into());
+            out.push(b':');
+            text::push_u64(out, device.minor.into());
+        });
     }
 
     /// Opens an object or array.
     fn open(&mut self, key: &str, bracket: u8) {
-        self.raw(key);
-        self.out.push(bracket);
+        self.form.open(self.out, key, bracket);
     }
 
-    /// Ends an object or array and readies for the next member.
+    /// Ends an object or array.
     fn close(&mut self, bracket: u8) {
-        self.end(bracket);
-        self.out.push(b',');
-    }
-
-    /// Puts `byte` in the place of the last member's comma, if there is one.
-    fn end(&mut self, byte: u8) {
-        match self.out.last_mut() {
-            Some(last) if *last == b',' => *last = byte,
-            _ => self.out.push(byte),
-        }
+        self.form.close(self.out, bracket);
     }
 
     fn event(&mut self, event: &Event) {
@@ -126,15 +123,17 @@ impl Line<'_> {
         self.close(b']');
         self.open("\"type\":", b'[');
         facts.types.iter().for_each(|word| self.text("", word));
+        if let (Body::Network(_), Some(word)) = (&event.body, permission(event.outcome)) {
+            self.text("", word);
+        }
         self.close(b']');
         self.text("\"action\":", facts.name);
         match event.outcome {
-            Outcome::Success => self.raw("\"outcome\":\"success\","),
-            Outcome::Unknown => self.raw("\"outcome\":\"unknown\","),
+            Outcome::Success => self.text("\"outcome\":", "success"),
+            Outcome::Unknown => self.text("\"outcome\":", "unknown"),
             Outcome::Failure(errno) => {
-                self.raw("\"outcome\":\"failure\",\"code\":\"");
-                text::push_errno(self.out, errno);
-                self.raw("\",");
+                self.text("\"outcome\":", "failure");
+                self.plain("\"code\":", |out| text::push_errno(out, errno));
             }
         }
         self.number("\"severity\":", event.severity as u64);
@@ -199,13 +198,13 @@ impl Line<'_> {
     }
 
     fn entity_id(&mut self, id: EntityId) {
-        self.raw("\"entity_id\":\"");
-        text::push_hex8(self.out, id.boot);
-        self.out.push(b'-');
-        text::push_u64(self.out, id.pid.into());
-        self.out.push(b'-');
-        text::push_u64(self.out, id.start_ticks);
-        self.raw("\",");
+        self.plain("\"entity_id\":", |out| {
+            text::push_hex8(out, id.boot);
+            out.push(b'-');
+            text::push_u64(out, id.pid.into());
+            out.push(b'-');
+            text::push_u64(out, id.start_ticks);
+        });
     }
 
     /// The process that something was done to.
@@ -287,9 +286,7 @@ impl Line<'_> {
             self.device("\"device\":", device);
         }
         if let Some(mode) = file.mode {
-            self.raw("\"mode\":\"");
-            text::push_mode(self.out, mode);
-            self.raw("\",");
+            self.plain("\"mode\":", |out| text::push_mode(out, mode));
             if let Some(kind) = file_type(mode) {
                 self.text("\"type\":", kind);
             }
@@ -300,6 +297,52 @@ impl Line<'_> {
         }
         if let Some(size) = file.size {
             self.number("\"size\":", size);
+        }
+        self.close(b'}');
+    }
+
+    fn network(&mut self, network: &Network) {
+        if let Some(source) = network.source {
+            self.open("\"source\":", b'{');
+            self.endpoint(source);
+            self.close(b'}');
+        }
+        if network.destination.is_some() || network.path.is_some() {
+            self.open("\"destination\":", b'{');
+            network.destination.into_iter().for_each(|end| self.endpoint(end));
+            if let Some(path) = &network.path {
+                self.bytes("\"address\":", path);
+            }
+            self.close(b'}');
+        }
+        let words = [
+            ("\"transport\":", network.transport()),
+            ("\"type\":", network.family_name()),
+            ("\"direction\":", network.direction()),
+        ];
+        if words.iter().any(|(_, word)| word.is_some()) {
+            self.open("\"network\":", b'{');
+            for (key, word) in words {
+                word.into_iter().for_each(|word| self.text(key, word));
+            }
+            self.close(b'}');
+        }
+    }
+
+    fn endpoint(&mut self, end: Endpoint) {
+        self.text("\"ip\":", &end.ip.to_string());
+        if end.port != 0 {
+            self.number("\"port\":", end.port.into());
+        }
+    }
+
+    fn bee_network(&mut self, network: &Network) {
+        network.count.into_iter().for_each(|count| self.number("\"count\":", count));
+        self.open("\"socket\":", b'{');
+        self.number("\"family\":", network.family.into());
+        if let Some((_, protocol)) = network.protocol {
+            network.type_name().into_iter().for_each(|word| self.text("\"type\":", word));
+            self.number("\"protocol\":", protocol.into());
         }
         self.close(b'}');
     }
@@ -327,6 +370,7 @@ impl Line<'_> {
         match &event.body {
             Body::File(file) => self.bee_file(file),
             Body::Exec(exec) => self.bee_exec(exec),
+            Body::Network(network) => self.bee_network(network),
             Body::Exit { signal: Some(signal), .. } => self.number("\"signal\":", (*signal).into()),
             Body::Loss(loss) => self.bee_loss(loss),
             Body::Memory(memory) => self.bee_memory(memory),
@@ -382,6 +426,16 @@ impl Line<'_> {
         self.number("\"count\":", loss.count);
         self.time("\"since\":", loss.since);
         self.close(b'}');
+    }
+}
+
+/// What ECS adds to `event.type` of a connection: whether it was let be.
+fn permission(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Success => Some("allowed"),
+        Outcome::Failure(libc::EACCES | libc::EPERM) => Some("denied"),
+        Outcome::Failure(_) => Some("error"),
+        Outcome::Unknown => None,
     }
 }
 

@@ -1,11 +1,12 @@
-//! The one kind of sink there is so far: an event becomes a line, the line goes
-//! into a queue, a thread writes it.
+//! The sink for lines: an event becomes a line, the line goes into a queue, a
+//! thread writes it.
 
 use std::time::Instant;
 
 use super::queue::Queue;
 use super::writer::{self, Target};
 use super::{Sink, SinkCounters, json, pretty};
+use crate::config;
 use crate::error::{Error, Result};
 use crate::event::{Action, Event};
 
@@ -19,7 +20,7 @@ pub(super) struct Lines {
     name: &'static str,
     render: Render,
     /// One bit per [`crate::event::Action`] that is written.
-    actions: u32,
+    actions: u64,
     unwanted: u64,
     line: Vec<u8>,
     queue: Queue,
@@ -50,10 +51,11 @@ impl Lines {
 
 /// What the daemon says of itself is always written; a `loss` that fell to a full queue
 /// would take the number it tells along.
-const ALWAYS: [Action; 3] = [Action::Loss, Action::Start, Action::Stop];
+pub(super) const ALWAYS: [Action; 3] = [Action::Loss, Action::Start, Action::Stop];
 
-fn bits(actions: &[Action]) -> u32 {
-    actions.iter().chain(&ALWAYS).fold(0, |bits, action| bits | 1 << *action as u32)
+/// One bit for each of `actions`, and for those that are always written.
+pub(super) fn bits(actions: &[Action]) -> u64 {
+    actions.iter().chain(&ALWAYS).fold(0, |bits, action| bits | 1 << *action as u64)
 }
 
 impl Sink for Lines {
@@ -68,7 +70,7 @@ impl Sink for Lines {
     }
 
     fn write(&mut self, event: &Event) {
-        if self.actions & 1 << event.action as u32 == 0 {
+        if self.actions & 1 << event.action as u64 == 0 {
             self.unwanted += 1;
             return;
         }
@@ -85,8 +87,8 @@ impl Sink for Lines {
         };
     }
 
-    fn set_actions(&mut self, actions: &[Action]) {
-        self.actions = bits(actions);
+    fn configure(&mut self, output: &config::Output) {
+        self.actions = bits(&output.actions);
     }
 
     fn counters(&self) -> SinkCounters {

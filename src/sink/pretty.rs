@@ -3,9 +3,11 @@
 //! move the cursor nor look like a second line or another field.
 
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 
 use crate::event::{
-    Action, Body, Device, Event, Exec, File, Kernel, Loss, Memory, Outcome, Process, Severity,
+    Action, Body, Device, Endpoint, Event, Exec, File, Kernel, Loss, Memory, Network, Outcome, Process,
+    Severity,
 };
 use crate::text::{self, push_quoted, push_shown, push_u64};
 
@@ -118,6 +120,7 @@ impl View {
             Body::Exec(exec) => exec_words(event.process.as_ref(), exec, out),
             Body::Exit { code, signal } => exit_words(*code, *signal, out),
             Body::File(file) => file_words(event.action, file, out),
+            Body::Network(network) => network_words(event.action, network, out),
             Body::Memory(memory) => memory_words(memory, out),
             Body::Kernel(kernel) => kernel_words(kernel, out),
             Body::Loss(loss) => self.loss_words(loss, out),
@@ -211,12 +214,12 @@ fn name_and_pid(name: &[u8], pid: u32, out: &mut Vec<u8>) {
 }
 
 /// Whether the executable is what anybody would expect under that name.
-fn is_usual(path: &[u8], name: &[u8]) -> bool {
+pub(super) fn is_usual(path: &[u8], name: &[u8]) -> bool {
     const PLACES: [&[u8]; 4] = [b"/usr/bin/", b"/usr/sbin/", b"/bin/", b"/sbin/"];
     PLACES.iter().any(|place| path.strip_prefix(*place) == Some(name))
 }
 
-fn exec_words(process: Option<&Process>, exec: &Exec, out: &mut Vec<u8>) {
+pub(super) fn exec_words(process: Option<&Process>, exec: &Exec, out: &mut Vec<u8>) {
     let start = out.len();
     for arg in process.into_iter().flat_map(|process| process.args.iter()) {
         out.push(b' ');
@@ -255,11 +258,12 @@ fn exit_words(code: Option<u32>, signal: Option<u32>, out: &mut Vec<u8>) {
     }
     if let Some(signal) = signal {
         out.extend_from_slice(b" killed by ");
-        push_signal(signal, out);
+        signal_words(signal, out);
     }
 }
 
-fn push_signal(signal: u32, out: &mut Vec<u8>) {
+/// `SIGKILL`, or `signal 40`.
+pub(super) fn signal_words(signal: u32, out: &mut Vec<u8>) {
     let known = i32::try_from(signal).ok().and_then(|number| nix::sys::signal::Signal::try_from(number).ok());
     match known {
         Some(known) => out.extend_from_slice(known.as_str().as_bytes()),
@@ -336,7 +340,7 @@ fn kernel_words(kernel: &Kernel, out: &mut Vec<u8>) {
     }
     if let Some(signal) = kernel.signal {
         out.push(b' ');
-        push_signal(signal, out);
+        signal_words(signal, out);
         match &kernel.target {
             Some(target) => {
                 out.extend_from_slice(b" to ");
@@ -344,6 +348,40 @@ fn kernel_words(kernel: &Kernel, out: &mut Vec<u8>) {
             }
             None => out.extend_from_slice(b" to all"),
         }
+    }
+}
+
+/// `tcp 192.0.2.1:443`, `udp [2001:db8::1]:53 17 datagrams`, `tcp 0.0.0.0:22 from 192.0.2.1:40000`.
+fn network_words(action: Action, network: &Network, out: &mut Vec<u8>) {
+    let word = |out: &mut Vec<u8>, word: &str| {
+        out.push(b' ');
+        out.extend_from_slice(word.as_bytes());
+    };
+    let end = |end: Endpoint| match (end.port, end.ip) {
+        (0, ip) => ip.to_string(),
+        (port, ip) => SocketAddr::new(ip, port).to_string(),
+    };
+    if action == Action::Socket || network.transport().is_none() {
+        match network.family_name() {
+            Some(name) => word(out, name),
+            None => word(out, &format!("family {}", network.family)),
+        }
+    }
+    if action == Action::Socket {
+        network.type_name().into_iter().for_each(|name| word(out, name));
+    }
+    network.transport().into_iter().for_each(|name| word(out, name));
+    if let Some(path) = &network.path {
+        out.push(b' ');
+        push_quoted(out, path);
+    }
+    network.destination.into_iter().for_each(|destination| word(out, &end(destination)));
+    if let (Action::Accept, Some(source)) = (action, network.source) {
+        word(out, "from");
+        word(out, &end(source));
+    }
+    if let Some(count) = network.count.filter(|count| *count != 1) {
+        word(out, &format!("{count} datagrams"));
     }
 }
 

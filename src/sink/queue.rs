@@ -178,6 +178,12 @@ impl Queue {
         Ok(())
     }
 
+    /// Whether a line of so many bytes would be taken now. Only who pushes can make it untrue.
+    pub fn has_room(&self, length: usize) -> bool {
+        let state = self.shared.lock();
+        !state.closed && state.ring.len() + PREFIX + length <= self.shared.limit
+    }
+
     /// The counters now.
     pub fn counters(&self) -> SinkCounters {
         self.shared.lock().counters
@@ -345,6 +351,14 @@ impl Shared {
             state = self.wait(&self.work, state, left);
         }
         true
+    }
+
+    /// Nothing is refused yet, but why nothing is written should be known.
+    pub(super) fn waits(&self, problem: &str) {
+        let mut state = self.lock();
+        if state.write_problem.as_deref() != Some(problem) {
+            state.write_problem = Some(problem.to_owned());
+        }
     }
 
     /// A rotation was tried; `problem` says why it failed.

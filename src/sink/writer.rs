@@ -42,6 +42,15 @@ pub trait Target: Send {
     fn starts_mid_line(&self) -> bool {
         false
     }
+    /// After a wait: why it is a long one, for people.
+    fn trouble(&self) -> Option<&str> {
+        None
+    }
+    /// Whether a write takes one line whole or not at all, so that a line that cannot
+    /// be written says nothing about the next.
+    fn takes_whole_lines(&self) -> bool {
+        false
+    }
 }
 
 /// What [`Target::prepare`] answers.
@@ -107,18 +116,22 @@ impl Writer {
 
     fn run(&mut self) {
         let mut batch = Batch::default();
-        while self.shared.take(&mut batch) {
+        'all: while self.shared.take(&mut batch) {
             let mut done = 0;
-            match self.batch(&batch, &mut done) {
-                Ok(()) => self.pause = PAUSE_MIN,
-                Err(Stopped::Closed) => break,
-                Err(Stopped::Failed(errno)) => {
-                    let lost = (batch.ends.len() - done) as u64;
-                    let problem = format!("{}: {}", self.target.describe(), errno.desc());
-                    if !self.shared.failed(problem, lost, self.pause) {
-                        break;
+            while done < batch.ends.len() {
+                match self.batch(&batch, &mut done) {
+                    Ok(()) => self.pause = PAUSE_MIN,
+                    Err(Stopped::Closed) => break 'all,
+                    Err(Stopped::Failed(errno)) => {
+                        let left = batch.ends.len() - done;
+                        let lost = if self.target.takes_whole_lines() { left.min(1) } else { left };
+                        done += lost;
+                        let problem = format!("{}: {}", self.target.describe(), errno.desc());
+                        if !self.shared.failed(problem, lost as u64, self.pause) {
+                            break 'all;
+                        }
+                        self.pause = (self.pause * 2).min(PAUSE_MAX);
                     }
-                    self.pause = (self.pause * 2).min(PAUSE_MAX);
                 }
             }
         }
@@ -211,7 +224,12 @@ impl Writer {
                 Ok(0) => return Err(Stopped::Failed(Errno::EIO)),
                 Ok(took) => return Ok(took),
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => self.target.wait(self.shared.stop()),
+                Err(Errno::EAGAIN) => {
+                    self.target.wait(self.shared.stop());
+                    if let Some(problem) = self.target.trouble() {
+                        self.shared.waits(problem);
+                    }
+                }
                 Err(errno) => return Err(Stopped::Failed(errno)),
             }
         }

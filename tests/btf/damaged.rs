@@ -139,3 +139,15 @@ fn numbers_of_types_and_names_that_are_not_there_are_no_harm() {
     assert_eq!(read.skip(0), Ok(0));
     assert!(read.size(0).is_err());
 }
+
+/// Found by fuzzing: what stands in place of a pointer's size is a type's number, which changes.
+#[test]
+fn a_bit_field_of_a_pointer_is_refused() {
+    let mut btf = Made::new();
+    let long = btf.int("long", 8, false);
+    let to = btf.pointer(long);
+    btf.bitfields("task", 8, &[("signal", to, 33 << 24)]);
+    let path = vec![in_arrays("signal", 0, Shape::Pointer)];
+    let needs = [need(Kind::Struct, "task", path, Fact::ByteOffset)];
+    assert!(matches!(offsets(&btf.bytes(), &needs), Err(Error::Type(2, _))));
+}

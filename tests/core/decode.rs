@@ -21,6 +21,7 @@ fn each_shape() -> Vec<(&'static str, usize, Bytes)> {
         ("fork", 112, header.fork()),
         ("exit", 112, header.exit(3 << 8)),
         ("rename", 160, header.file(wire::KIND_RENAME, &file)),
+        ("connect", 160, header.socket(wire::KIND_CONNECT, b"/run/a.sock")),
         ("ptrace", 152, header.memory(wire::KIND_PTRACE, &Memory { request: 16, ..Memory::default() })),
         (
             "proc-mem",
@@ -169,7 +170,7 @@ fn other_versions_and_kinds_are_named() {
     // The version comes first: of another format nothing else can be judged, not even the length.
     let bytes_2 = bytes.with(4, &9u16.to_ne_bytes()).with(0, &[0xff; 4]);
     assert_eq!(decode(&bytes_2).unwrap_err(), Undecodable::Version(9));
-    for kind in [0, 16, 17, 255, u16::MAX] {
+    for kind in [0, 21, 63, 255, u16::MAX] {
         let bytes = bytes.with(6, &kind.to_ne_bytes());
         assert_eq!(decode(&bytes).unwrap_err(), Undecodable::Kind(kind));
     }
@@ -227,6 +228,7 @@ fn no_single_changed_byte_panics_and_what_is_read_lies_inside() {
                     Body::Exec(exec) => vec![exec.image.0, exec.script, exec.args, exec.env],
                     Body::File(file) => vec![file.name, file.walk.0, file.name_2, file.walk_2.0],
                     Body::Cgroup { path, .. } => vec![path],
+                    Body::Socket(socket) => vec![socket.path],
                     Body::Memory(memory) => vec![memory.name],
                     Body::Kernel(kernel) => vec![kernel.name],
                     Body::Fork { .. } | Body::Exit(_) => vec![],

@@ -13,6 +13,7 @@ mod decode;
 mod enrich;
 mod fates;
 mod memory;
+mod network;
 mod pipeline;
 mod portable;
 mod processes;

@@ -48,7 +48,7 @@ impl Sink for Keep {
         json::render(event, "here", &mut line);
         self.0.borrow_mut().push(serde_json::from_slice(&line).unwrap());
     }
-    fn set_actions(&mut self, _: &[bee_trace::event::Action]) {}
+    fn configure(&mut self, _: &bee_trace::config::Output) {}
     fn counters(&self) -> SinkCounters {
         SinkCounters::default()
     }

@@ -190,6 +190,29 @@ impl Header {
         Bytes::new(&out)
     }
 
+    /// `struct bee_socket`: TCP from 192.0.2.1:40000 to 198.51.100.7:443, or an AF_UNIX socket; as
+    /// the kernel side does it the record is filled up behind the name.
+    pub fn socket(&self, kind: u16, path: &[u8]) -> Bytes {
+        let mut out = self.bytes(kind);
+        put(&mut out, 104..108, &[192, 0, 2, 1]);
+        put(&mut out, 108..120, &[0; 12]);
+        put(&mut out, 120..124, &[198, 51, 100, 7]);
+        put(&mut out, 124..136, &[0; 12]);
+        put(&mut out, 136..144, &1u64.to_ne_bytes());
+        put(&mut out, 144..146, &40_000u16.to_ne_bytes());
+        put(&mut out, 146..148, &443u16.to_ne_bytes());
+        let family: u16 = if path.is_empty() { 2 } else { 1 };
+        put(&mut out, 148..150, &family.to_ne_bytes());
+        put(&mut out, 150..152, &1u16.to_ne_bytes());
+        put(&mut out, 152..154, &6u16.to_ne_bytes());
+        put(&mut out, 154..156, &length(path));
+        put(&mut out, 156..160, &[7, 0, 0, 0]);
+        out.extend_from_slice(path);
+        out.resize(if path.is_empty() { 160 } else { 160 + 112 }, 0);
+        set_length(&mut out);
+        Bytes::new(&out)
+    }
+
     /// `struct bee_memory`.
     pub fn memory(&self, kind: u16, memory: &Memory<'_>) -> Bytes {
         let mut comm = [0; 16];

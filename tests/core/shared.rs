@@ -53,6 +53,21 @@ fn every_setting_lands_in_its_own_word() {
     // What follows is the list of file systems, untouched.
     assert_eq!(word(&file, 4 * setters.len()), 0);
     assert_eq!(std::mem::offset_of!(bee_settings, scanned_count), 4 * setters.len());
+    // And behind that list come those that were added since.
+    let more: [fn(&Settings, u32); 6] = [
+        Settings::set_network_kinds,
+        Settings::set_network_loopback,
+        Settings::set_network_window,
+        Settings::set_network_families,
+        Settings::set_network_families_2,
+        Settings::set_network_inet,
+    ];
+    let first = std::mem::offset_of!(bee_settings, scanned) + 4 * SCANNED_MAX;
+    for (index, set) in (0..).zip(more) {
+        set(&settings, 0xb000 + index);
+        assert_eq!(word(&file, first + 4 * index as usize), 0xb000 + index, "word {index}");
+    }
+    assert_eq!(size_of::<bee_settings>(), first + 4 * more.len());
 }
 
 #[test]
@@ -70,7 +85,6 @@ fn file_systems_are_listed_and_the_list_is_bounded() {
     assert_eq!(word(&file, count) as usize, SCANNED_MAX);
     assert_eq!(word(&file, list + 4 * (SCANNED_MAX - 1)) as usize, SCANNED_MAX);
     assert_eq!(word(&file, list + 4 * SCANNED_MAX), 0, "nothing behind the list");
-    assert_eq!(size_of::<bee_settings>(), list + 4 * SCANNED_MAX);
     settings.set_scanned(&[]);
     assert_eq!(word(&file, count), 0);
 }

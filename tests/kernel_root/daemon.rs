@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use bee_trace::probe::FAMILIES;
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
@@ -119,7 +120,8 @@ fn root_a_setting_that_needs_a_restart_is_named_and_the_others_hold() {
 #[test]
 fn root_with_every_sensor_off_there_is_nothing_to_run() {
     in_namespace(|mount| {
-        let (_, state) = scene(mount, "[sensors]\nprocess = false\nfile = false\n");
+        let off: String = FAMILIES.iter().map(|family| format!("{} = false\n", family.name)).collect();
+        let (_, state) = scene(mount, &format!("[sensors]\n{off}"));
         let output = Command::new(env!("CARGO_BIN_EXE_bee-traced"))
             .arg("--config")
             .arg(state.join("config.toml"))

@@ -4,12 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bee_trace::decode::{Body, Record, decode};
 use bee_trace::pipeline::action;
+use bee_trace::shared::Settings;
 use bee_trace::wire;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
@@ -105,6 +108,20 @@ fn acts(watch: &Watch) -> BTreeSet<u32> {
         assert!(fs::remove_file("secret.key").is_err());
         assert!(fs::rename("secret.key", "mine").is_err());
     }));
+    pids.insert(child(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let _connected = TcpStream::connect(address).unwrap();
+        let _accepted = listener.accept().unwrap();
+        assert!(TcpStream::connect("[::1]:9").is_err() && UnixStream::connect("/bee-seeds/none").is_err());
+        let four = UdpSocket::bind("127.0.0.1:0").unwrap();
+        four.send_to(b"x", address).unwrap();
+        four.connect(address).unwrap();
+        let six = UdpSocket::bind("[::]:0").unwrap();
+        six.send_to(b"x", "[::ffff:127.0.0.1]:9").unwrap();
+        // SAFETY: three numbers; the child ends with what it gives.
+        unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) };
+    }));
     // The scanner's way to show a file: O_PATH, and a note where a mode would be.
     watch.settings.set_scanner_tgid(std::process::id());
     for note in [1, 2, 4] {
@@ -182,6 +199,8 @@ fn sort(record: &Record<'_>) -> String {
         }
         Body::Exit(status) => format!("{status}"),
         Body::Cgroup { removed, .. } => format!("{removed}"),
+        Body::Socket(socket) => format!("{:?}", socket.fixed.facts),
+        Body::Memory(memory) => format!("{}", u8::from(!memory.name.is_empty())),
         Body::Fork { .. } => String::new(),
     };
     format!("{}-{:x}-{}-{shape}", head.kind, head.flags, head.result)
@@ -206,7 +225,8 @@ fn root_every_kind_of_record_is_made_by_a_real_act() {
     fs::create_dir(PLACE).unwrap();
     fs::set_permissions(PLACE, PermissionsExt::from_mode(0o755)).unwrap();
     std::env::set_current_dir(PLACE).unwrap();
-    let mut watch = Watch::start(&configuration(LISTS), &["process", "file"]);
+    let mut watch = Watch::start(&configuration(LISTS), &["process", "file", "network"]);
+    ask_for_all(&watch);
     let pids = acts(&watch);
     watch.hush();
     std::env::set_current_dir("/").unwrap();
@@ -229,7 +249,7 @@ fn root_every_kind_of_record_is_made_by_a_real_act() {
     records.sort_by_key(|bytes| bee_trace::decode::time(bytes));
 
     let kinds: BTreeSet<u16> = records.iter().map(|bytes| decode(bytes).unwrap().header.kind).collect();
-    let mut all: BTreeSet<u16> = (wire::KIND_EXEC..=wire::KIND_CGROUP).collect();
+    let mut all: BTreeSet<u16> = (wire::KIND_EXEC..=wire::KIND_SOCKET).collect();
     if !["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
         .iter()
         .any(|at| Path::new(at).join("cgroup.procs").exists())
@@ -245,6 +265,20 @@ fn root_every_kind_of_record_is_made_by_a_real_act() {
     }
     if let Some(seeds) = std::env::var_os("BEE_SEEDS") {
         write_seeds(Path::new(&seeds), &records);
+    }
+}
+
+/// Of sockets, too, what a machine sends itself.
+fn ask_for_all(watch: &Watch) {
+    let all: [fn(&Settings, u32); 5] = [
+        Settings::set_network_kinds,
+        Settings::set_network_loopback,
+        Settings::set_network_families,
+        Settings::set_network_families_2,
+        Settings::set_network_inet,
+    ];
+    for set in all {
+        set(&watch.settings, u32::MAX);
     }
 }
 

@@ -52,8 +52,10 @@ impl Watch {
         settings.set_alerts_per_second(config.limits.alerts_per_second);
         settings.set_alert_burst(config.limits.alert_burst);
         settings.set_env_names(1);
+        let cgroup = bee_trace::kernel::mounts::cgroup2(&bee_trace::kernel::Places::default());
+        let conditions = Conditions { cgroup: cgroup.as_deref(), ..Conditions::new(&maps) };
         let sensors: Vec<Sensor> =
-            sensors.iter().map(|name| loader::start(name, &Conditions::new(&maps)).unwrap()).collect();
+            sensors.iter().map(|name| loader::start(name, &conditions).unwrap()).collect();
         for sensor in &sensors {
             assert_eq!(sensor.failure, None, "{}", sensor.name);
         }

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bee_trace::config::{Format, Output};
 use bee_trace::event::{
-    ACTIONS, Access, Action, Args, Body, Device, EntityId, Event, Exec, File, Flags, Kernel, Loss, Memory,
-    Outcome, Parent, Process, Severity, Target, User,
+    ACTIONS, Access, Action, Args, Body, Device, Endpoint, EntityId, Event, Exec, File, Flags, Kernel, Loss,
+    Memory, Network, Outcome, Parent, Process, Severity, Target, User,
 };
-use bee_trace::sink::{SinkCounters, json};
+use bee_trace::sink::{Opening, SinkCounters, json};
 use serde_json::Value;
 
 /// A directory of our own that goes when the test ends.
@@ -72,6 +73,19 @@ pub fn shadow() -> File<'static> {
         mode: Some(0o100_640),
         access: Some(Access::Read),
         ..File::default()
+    }
+}
+
+pub fn connection() -> Network<'static> {
+    let end = |ip: [u8; 4], port| Some(Endpoint { ip: ip.into(), port });
+    Network {
+        source: end([192, 0, 2, 1], 40_000),
+        destination: end([198, 51, 100, 7], 443),
+        path: Some(Cow::Borrowed(b"/run/x")),
+        family: 2,
+        protocol: Some((1, 6)),
+        count: Some(17),
+        egress: Some(true),
     }
 }
 
@@ -141,6 +155,9 @@ pub fn samples() -> Vec<Event<'static>> {
                     Body::Kernel(kernel())
                 }
                 Action::Start | Action::Stop => Body::Note("watching".into()),
+                Action::Connect | Action::Send | Action::Accept | Action::Listen | Action::Socket => {
+                    Body::Network(connection())
+                }
                 _ => Body::File(full.clone()),
             };
             event(facts.action, body)
@@ -230,6 +247,32 @@ pub fn pipe() -> (fs::File, fs::File) {
     (reader.into(), writer.into())
 }
 
+/// Everything, nowhere in particular.
+pub fn output() -> Output {
+    let actions: Vec<Action> = ACTIONS.iter().map(|facts| facts.action).collect();
+    Output {
+        to: Vec::new(),
+        format: Format::Json,
+        file: None,
+        rotate_mib: 1,
+        rotate_keep: 1,
+        journal_actions: actions.clone(),
+        actions,
+        journal_fold_seconds: 0,
+    }
+}
+
+/// As a shell would start it.
+pub fn opening() -> Opening<'static> {
+    Opening {
+        host: "pi",
+        queue_bytes: 4 << 20,
+        terminal: false,
+        under_systemd: false,
+        journal: std::path::Path::new("/nonexistent/socket"),
+    }
+}
+
 pub fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
@@ -237,7 +280,7 @@ pub fn soon() -> Instant {
 pub fn assert_exact(counters: SinkCounters, offered: u64) {
     assert_eq!(counters.offered, offered);
     assert_eq!(
-        counters.accepted + counters.queue_full + counters.refused,
+        counters.accepted + counters.queue_full + counters.refused + counters.folded,
         offered,
         "every line in exactly one counter: {counters:?}"
     );

@@ -189,17 +189,19 @@ fn a_file_that_was_removed_is_made_again() {
 #[test]
 fn the_configured_file_gets_the_configured_actions() {
     use bee_trace::config::{Format, Output};
+    use bee_trace::sink::Opening;
     let scratch = Scratch::new("open");
     for (format, start) in [(Format::Json, "{\"@timestamp\":"), (Format::Pretty, "")] {
         let path = scratch.0.join(format!("{format:?}"));
         let output = Output {
             format,
             file: Some(path.clone()),
-            rotate_mib: 1,
-            rotate_keep: 1,
             actions: vec![Action::Open, Action::Rename],
+            ..output()
         };
-        let mut sink = bee_trace::sink::open(&output, "pi".into(), 1 << 20, true).unwrap();
+        let with = Opening { terminal: true, ..opening() };
+        let mut sinks = bee_trace::sink::open(&output, &with).unwrap();
+        let sink = &mut sinks[0];
         samples().iter().for_each(|event| sink.write(event));
         assert_eq!((sink.name(), sink.written()), ("file", 0), "not started yet");
         sink.start().unwrap();
@@ -216,7 +218,7 @@ fn the_configured_file_gets_the_configured_actions() {
         }
         assert_eq!(text.lines().count(), 5);
         let missing = Output { file: Some("/nonexistent/x".into()), ..output };
-        let why = bee_trace::sink::open(&missing, "pi".into(), 1, false).err().unwrap().to_string();
+        let why = bee_trace::sink::open(&missing, &with).err().unwrap().to_string();
         assert_eq!(why, "output file /nonexistent/x: open its directory: No such file or directory");
     }
 }

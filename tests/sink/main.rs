@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
 mod common;
+mod entry;
 mod file;
+mod fold;
+mod journal;
 mod queue;
 mod render;

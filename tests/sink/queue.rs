@@ -290,10 +290,8 @@ fn child_that_writes_to_standard_output() {
     if std::env::var_os("BEE_SINK_CHILD").is_none() {
         return;
     }
-    use bee_trace::config::{Format, Output};
-    let actions = ACTIONS.iter().map(|facts| facts.action).collect();
-    let output = Output { format: Format::Json, file: None, rotate_mib: 0, rotate_keep: 0, actions };
-    let mut sink = bee_trace::sink::open(&output, "pi".into(), 4 << 20, false).unwrap();
+    let output = bee_trace::config::Output { to: vec![bee_trace::config::Place::Stdout], ..output() };
+    let mut sink = bee_trace::sink::open(&output, &opening()).unwrap().pop().unwrap();
     sink.start().unwrap();
     for _ in 0..101 {
         samples().iter().for_each(|event| sink.write(event));

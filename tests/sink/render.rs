@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use bee_trace::event::{Action, Args, Body, Event, Exec, File, Flags, Outcome, Parent, User};
+use bee_trace::event::{
+    Action, Args, Body, Endpoint, Event, Exec, File, Flags, Network, Outcome, Parent, User,
+};
 use bee_trace::sink::pretty;
 use serde_json::Value;
 
@@ -164,6 +166,29 @@ fn people_see_who_did_what_to_which_file() {
         "{}",
         show(loss)
     );
+}
+
+#[test]
+fn a_connection_in_a_line_for_people() {
+    let mut line = Vec::new();
+    let mut show = |action, network| {
+        line.clear();
+        pretty::View::new(false).render(&event(action, Body::Network(network)), &mut line);
+        String::from_utf8(line.clone()).unwrap()
+    };
+    let plain = || Network { path: None, count: None, ..connection() };
+    assert!(show(Action::Connect, plain()).contains(" tcp 198.51.100.7:443"));
+    assert!(show(Action::Accept, plain()).contains(" tcp 198.51.100.7:443 from 192.0.2.1:40000"));
+    let six = Endpoint { ip: std::net::Ipv6Addr::LOCALHOST.into(), port: 53 };
+    let many = Network { destination: Some(six), protocol: Some((2, 17)), count: Some(9), ..plain() };
+    assert!(show(Action::Send, many).contains(" udp [::1]:53 9 datagrams"));
+    let raw = Network { source: None, destination: None, protocol: Some((3, 1)), ..plain() };
+    assert!(show(Action::Socket, raw).contains(" ipv4 raw icmp"));
+    let odd = Network { source: None, destination: None, family: 99, protocol: None, ..plain() };
+    assert!(show(Action::Socket, odd).contains(" family 99"));
+    let local =
+        Network { path: Some(b"/run/a b"[..].into()), family: 1, source: None, destination: None, ..plain() };
+    assert!(show(Action::Connect, local).contains(" unix '/run/a b'"));
 }
 
 /// All leaf paths of a value: `a.b`, arrays as `a.b[]`.

@@ -78,8 +78,16 @@ impl Fixture {
         if !file.exists() {
             fs::create_dir_all(self.dir.join("etc/config.d")).unwrap();
             fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/config/bee-traced.toml"), &file).unwrap();
+            // Not where a daemon of the machine's own would be.
+            let socket = format!("[control]\nsocket = \"{}\"\n", self.socket().display());
+            fs::write(self.dir.join("etc/config.d/01-socket.toml"), socket).unwrap();
         }
         file
+    }
+
+    /// Where a daemon with this fixture's configuration is reached.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("run/control")
     }
 
     /// Writes the drop-in; a running daemon takes it with the next SIGHUP.

@@ -4,6 +4,7 @@
 mod daemon;
 mod event;
 mod fixture;
+mod journald;
 mod kernel;
 mod run;
 pub mod tally;
@@ -14,6 +15,7 @@ mod want;
 pub use daemon::{Daemon, bee_trace, bee_traced};
 pub use event::Event;
 pub use fixture::{Fixture, User};
+pub use journald::{Entry, Journald};
 pub use kernel::{dmesg, objects_left};
 pub use run::Run;
 pub use trigger::{Abi, Ran, Trigger};
@@ -25,6 +27,12 @@ pub fn patience(seconds: u64) -> std::time::Duration {
     let times =
         std::env::var("BEE_PATIENCE").map_or(1, |text| text.parse().expect("BEE_PATIENCE is a number"));
     std::time::Duration::from_secs(seconds * times)
+}
+
+/// A number nobody else in this run has.
+pub fn next() -> u32 {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
 /// Waits until `done` says so, looking every few milliseconds.

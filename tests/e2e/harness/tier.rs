@@ -50,6 +50,20 @@ pub const IMAGE: Blind = Blind { sensor: "process", words: "told by the name it 
 /// `[[exclude]]` by program.
 pub const EXCLUDE: Blind = Blind { sensor: "process", words: "[[exclude]] by exe does not hold" };
 
+/// Datagrams through a socket that is connected.
+pub const CONNECTED_SEND: Blind =
+    Blind { sensor: "network", words: "datagrams on a connected socket are not reported" };
+/// How a TCP Fast Open ends.
+pub const FAST_OPEN: Blind =
+    Blind { sensor: "network", words: "begins with data in its first packet is not known" };
+/// That io_uring made it, where no thread of its own did.
+pub const URING_INLINE: Blind =
+    Blind { sensor: "network", words: "is told as any other, unless a thread of io_uring" };
+/// Whether several datagrams of one call are a 32-bit program's.
+pub const WIDTH: Blind = Blind { sensor: "network", words: "are told as those of a 64-bit one" };
+/// Whether a datagram could be sent.
+pub const SEND_RESULT: Blind =
+    Blind { sensor: "network", words: "whether a datagram could be sent is not known" };
 /// What a target is called now.
 pub const TARGET: Blind = Blind { sensor: "memory", words: "what the process table knows" };
 /// Files of a process in a directory that the name does not tell.
