@@ -83,6 +83,9 @@ static __always_inline int bee_open_ended(int dfd, struct filename *pathname,
 	struct file *file = (void *)result;
 	__u32 f_mode;
 
+	/* Nearly every open of the machine ends here, by loads that cost an instruction each. */
+	if (!bee_is_error(result) && opened->f_inode->i_sb->s_magic != PROC_SUPER_MAGIC)
+		return 0;
 	if (!bee_active(bee_settings()))
 		return 0;
 	if (bee_is_error(result)) {
@@ -93,9 +96,6 @@ static __always_inline int bee_open_ended(int dfd, struct filename *pathname,
 					   (__u64)BPF_CORE_READ(pathname, name), dfd,
 					   bee_access_of(BPF_CORE_READ(op, open_flag)));
 	}
-	/* Nearly every open of the machine ends here. */
-	if (BPF_CORE_READ(file, f_inode, i_sb, s_magic) != PROC_SUPER_MAGIC)
-		return 0;
 	f_mode = BPF_CORE_READ(file, f_mode);
 	if (f_mode & FMODE_PATH)
 		return 0;
