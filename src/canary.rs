@@ -139,10 +139,13 @@ impl Child {
     }
 }
 
+/// The files of the target's directory in /proc that it opens.
+const REACHED: [&str; 6] = ["maps", "smaps", "smaps_rollup", "numa_maps", "environ", "mem"];
+
 /// What the memory sensor must report, once each, with the process `target`. Whether it is allowed
 /// makes no difference: a refusal is reported too. The end of this process undoes all of it.
 fn reach_for(target: Pid) {
-    for name in ["maps", "smaps", "smaps_rollup", "numa_maps", "environ", "mem"] {
+    for name in REACHED {
         let _opened = fs::File::open(format!("/proc/{target}/{name}"));
     }
     // Nothing is moved: an address of nobody's.
@@ -156,6 +159,8 @@ fn reach_for(target: Pid) {
     unsafe {
         let descriptor = libc::syscall(libc::SYS_pidfd_open, target.as_raw(), 0);
         libc::syscall(libc::SYS_pidfd_getfd, descriptor, 0, 0);
+        // And what the kernel sensor must: an io_uring that cannot be, with no entries.
+        libc::syscall(libc::SYS_io_uring_setup, 0, std::ptr::null::<u8>());
     }
 }
 

@@ -67,6 +67,8 @@ pub enum Sensor {
     Network,
     /// Who reaches for the memory of other processes.
     Memory,
+    /// Modules, eBPF programs of others, io_uring, the clock, and signals for the daemon.
+    Kernel,
 }
 
 impl Sensor {
@@ -77,6 +79,7 @@ impl Sensor {
             Self::File => "file",
             Self::Network => "network",
             Self::Memory => "memory",
+            Self::Kernel => "kernel",
         }
     }
 }

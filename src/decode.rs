@@ -7,7 +7,8 @@ use std::fmt;
 use plain::Plain;
 
 use crate::wire::{
-    self, WIRE_VERSION, bee_cgroup, bee_exec, bee_file, bee_header, bee_memory, bee_process, bee_socket,
+    self, WIRE_VERSION, bee_cgroup, bee_exec, bee_file, bee_header, bee_kernel, bee_memory, bee_process,
+    bee_socket,
 };
 
 /// Bytes a record has for the name of an AF_UNIX socket (`BEE_UNIX_PATH` of maps.bpf.h).
@@ -38,6 +39,8 @@ pub enum Body<'a> {
     File(File<'a>),
     /// An act on another process.
     Memory(Memory<'a>),
+    /// A change of the kernel, or a signal for the daemon.
+    Kernel(Kernel<'a>),
     /// A cgroup was made or removed.
     Cgroup {
         /// Its cgroup v2 id.
@@ -98,6 +101,15 @@ pub struct Memory<'a> {
     /// The fixed part.
     pub fixed: &'a bee_memory,
     /// The name as given; empty where the target is known without.
+    pub name: &'a [u8],
+}
+
+/// See `struct bee_kernel`.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel<'a> {
+    /// The fixed part.
+    pub fixed: &'a bee_kernel,
+    /// A module's name; empty where it is not known.
     pub name: &'a [u8],
 }
 
@@ -239,6 +251,13 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
             let body = Memory { fixed: memory, name: tail.string(memory.name_length)? };
             tail.end()?;
             Body::Memory(body)
+        }
+        wire::KIND_MODULE_LOAD..=wire::KIND_KILL => {
+            let kernel: &bee_kernel = fixed(bytes)?;
+            let mut tail = Tail::new::<bee_kernel>(bytes)?;
+            let body = Kernel { fixed: kernel, name: tail.string(kernel.name_length)? };
+            tail.end()?;
+            Body::Kernel(body)
         }
         wire::KIND_CGROUP => {
             let group: &bee_cgroup = fixed(bytes)?;

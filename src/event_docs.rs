@@ -30,7 +30,7 @@ const fn field(
 
 const ALWAYS: &str = "always";
 const PROCESS: &str = "events of all sensors";
-const MEMORY: &str = "events of the sensor `memory`, known";
+const MEMORY: &str = "events of the sensor `memory`, and `kill` of the daemon; known";
 
 /// Fields of the journal that no line has.
 const JOURNAL_ONLY: &[(&str, &str, &str)] = &[
@@ -153,8 +153,8 @@ pub const FIELDS: &[Field] = &[
     field(
         "bee.request",
         "word",
-        "`PTRACE_ATTACH`, `PTRACE_SEIZE` or `PTRACE_TRACEME`; of `proc-…` the file of /proc/PID: `smaps`",
-        "`ptrace`, `proc-mem`, `proc-environ`, `proc-maps`",
+        "`PTRACE_ATTACH`, `PTRACE_SEIZE` or `PTRACE_TRACEME`; of `proc-…` the file of /proc/PID: `smaps`; the command of `bpf`; the call of `time-set`",
+        "`ptrace`, `proc-mem`, `proc-environ`, `proc-maps`, `bpf`, `time-set`",
     ),
     field(
         "bee.target.process.pid",
@@ -168,6 +168,20 @@ pub const FIELDS: &[Field] = &[
     field("bee.target.process.start", "time", "when it began", MEMORY),
     field("bee.target.process.user.id", "id", "its real user", MEMORY),
     field("bee.target.process.user.name", "text", "that user's name", "/etc/passwd has one"),
+    field(
+        "bee.module",
+        "bytes",
+        "the module's name; where it was refused its file's",
+        "`module-load`, known",
+    ),
+    field(
+        "bee.object_type",
+        "number",
+        "type of the program or of the attachment, as linux/bpf.h numbers them",
+        "`bpf` that loads or attaches",
+    ),
+    field("bee.object_id", "number", "the program, map or link that is reached for", "`bpf` by id"),
+    field("bee.entries", "number", "entries that were asked for", "`io-uring`"),
     field("bee.device_node", "device", "the device the file stands for", "a device node"),
     field(
         "bee.script",
@@ -190,7 +204,7 @@ pub const FIELDS: &[Field] = &[
     ),
     field("bee.socket.type", "word", "`stream`, `datagram`, `raw`, …", "known"),
     field("bee.socket.protocol", "number", "protocol of the socket", "known"),
-    field("bee.signal", "number", "the signal that ended it", "`exit` by a signal"),
+    field("bee.signal", "number", "the signal that ended it, or was sent", "`exit` by a signal, `kill`"),
     field("bee.loss.stage", "word", "where: `kernel`, `decode`, `decide`, or the name of a sink", "`loss`"),
     field("bee.loss.action", "word", "which action", "`loss`, where it can be told"),
     field("bee.loss.cause", "word", "why", "`loss`"),

@@ -6,6 +6,7 @@
 
 mod canary;
 mod file;
+mod kernel;
 mod memory;
 mod network;
 mod process;
@@ -192,6 +193,10 @@ impl Pipeline {
                 None => Fate::Context,
                 Some(action) => self.memory(header, action, &memory, sequence),
             },
+            Body::Kernel(kernel) => match action(header.kind) {
+                None => Fate::Context,
+                Some(action) => self.kernel(header, action, &kernel, sequence),
+            },
             Body::Exec(exec) => self.exec(header, &exec, sequence),
             Body::Fork { sibling } => self.fork(header, sibling, sequence),
             Body::Exit(status) => self.exit(header, status, sequence),
@@ -266,6 +271,11 @@ const KINDS: &[(u16, Action)] = &[
     (wire::KIND_PROC_ENVIRON, Action::ProcEnviron),
     (wire::KIND_PROC_MAPS, Action::ProcMaps),
     (wire::KIND_PIDFD_GETFD, Action::PidfdGetfd),
+    (wire::KIND_MODULE_LOAD, Action::ModuleLoad),
+    (wire::KIND_BPF, Action::Bpf),
+    (wire::KIND_IO_URING, Action::IoUring),
+    (wire::KIND_TIME_SET, Action::TimeSet),
+    (wire::KIND_KILL, Action::Kill),
 ];
 
 /// The action of a record's kind; `None`: it is no event.

@@ -32,6 +32,12 @@ pub mod memory_hooks {
 pub mod memory_portable {
     include!(concat!(env!("OUT_DIR"), "/memory_portable.skel.rs"));
 }
+pub mod kernel {
+    include!(concat!(env!("OUT_DIR"), "/kernel.skel.rs"));
+}
+pub mod kernel_portable {
+    include!(concat!(env!("OUT_DIR"), "/kernel_portable.skel.rs"));
+}
 pub mod file_portable {
     include!(concat!(env!("OUT_DIR"), "/file_portable.skel.rs"));
 }

@@ -6,7 +6,7 @@
 
 pub use crate::skel::base::types::{
     bee_cgroup, bee_device_key, bee_exec, bee_file, bee_flow, bee_flow_key, bee_header, bee_inode_key,
-    bee_memory, bee_process, bee_rule_key, bee_settings, bee_socket, bee_socket_facts, bee_state,
+    bee_kernel, bee_memory, bee_process, bee_rule_key, bee_settings, bee_socket, bee_socket_facts, bee_state,
 };
 
 /// `BEE_WIRE_VERSION` of wire.h; a test compares the two.
@@ -45,6 +45,11 @@ pub const KIND_PROC_MEM: u16 = 27;
 pub const KIND_PROC_ENVIRON: u16 = 28;
 pub const KIND_PROC_MAPS: u16 = 29;
 pub const KIND_PIDFD_GETFD: u16 = 30;
+pub const KIND_MODULE_LOAD: u16 = 32;
+pub const KIND_BPF: u16 = 33;
+pub const KIND_IO_URING: u16 = 34;
+pub const KIND_TIME_SET: u16 = 35;
+pub const KIND_KILL: u16 = 36;
 
 /// The scanner's note on a directory: its mount is complete (`BEE_WATCH_MOUNT`).
 pub const WATCH_MOUNT: u64 = 4;
@@ -105,6 +110,7 @@ plain! {
     bee_flow_key = 24,
     bee_flow = 176,
     bee_memory = 152,
+    bee_kernel = 120,
     bee_rule_key = 16,
     bee_inode_key = 16,
     bee_device_key = 16,

@@ -46,7 +46,7 @@ fn no_default_is_lost_on_the_way_into_the_configuration() {
     );
     assert_eq!((config.output.to, config.output.journal_fold_seconds), (vec![], 60));
     assert_eq!(config.host.journal_socket, PathBuf::from("/run/systemd/journal/socket"));
-    assert!(config.sensors.process && config.sensors.file && config.sensors.memory);
+    assert!(config.sensors.process && config.sensors.file && config.sensors.memory && config.sensors.kernel);
     assert_eq!((config.limits.alert_ring_kib, config.limits.bulk_ring_kib), (512, 512));
     assert_eq!((config.limits.inodes, config.limits.processes, config.limits.queue_kib), (16384, 8192, 1024));
     assert_eq!(

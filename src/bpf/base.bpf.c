@@ -29,6 +29,7 @@ struct bee_socket bee_type_socket;
 struct bee_flow_key bee_type_flow_key;
 struct bee_flow bee_type_flow;
 struct bee_memory bee_type_memory;
+struct bee_kernel bee_type_kernel;
 struct bee_rule_key bee_type_rule_key;
 struct bee_inode_key bee_type_inode_key;
 struct bee_inode_value bee_type_inode_value;

@@ -45,6 +45,11 @@ enum bee_kind {
 	BEE_KIND_PROC_ENVIRON = 28,
 	BEE_KIND_PROC_MAPS = 29,
 	BEE_KIND_PIDFD_GETFD = 30,
+	BEE_KIND_MODULE_LOAD = 32,
+	BEE_KIND_BPF = 33,
+	BEE_KIND_IO_URING = 34,
+	BEE_KIND_TIME_SET = 35,
+	BEE_KIND_KILL = 36,
 	BEE_KIND_COUNT = 64, /* room for later ones: the maps are stored across versions */
 };
 
@@ -164,6 +169,12 @@ enum bee_hook {
 	BEE_HOOK_KRETPROBE_PID_NUMA_MAPS_OPEN = 211,
 	BEE_HOOK_MEMORY_FEXIT_DO_FILE_OPEN = 212,
 	BEE_HOOK_MEMORY_KRETPROBE_DO_FILE_OPEN = 213,
+	/* The kernel sensor: from 224. */
+	BEE_HOOK_KERNEL_TP_BTF_SYS_EXIT = 224,
+	BEE_HOOK_KERNEL_RAW_TP_SYS_EXIT = 225,
+	BEE_HOOK_KERNEL_PORTABLE_SYS_EXIT = 226,
+	BEE_HOOK_TP_BTF_MODULE_LOAD = 227,
+	BEE_HOOK_RAW_TP_MODULE_LOAD = 228,
 };
 
 /* Where a record ended, or why it did not: the columns of `counters`. */
@@ -385,6 +396,25 @@ struct bee_memory {
 	__u8 reserved;
 	__u16 name_length;
 	char target_comm[16];
+};
+
+/* What changes the kernel or its keeper. Tail: the name of a module, or nothing. */
+struct bee_kernel {
+	struct bee_header header;
+	__u32 code;   /* bpf: command; io-uring: entries; time-set: enum bee_time_call; kill: signal
+		       */
+	__u32 detail; /* bpf: type of program or of attachment, or id of what is asked for */
+	__u32 target; /* kill: thread group; 0: every process */
+	__u16 name_length;
+	__u16 reserved;
+};
+
+enum bee_time_call {
+	BEE_TIME_SETTIMEOFDAY = 0,
+	BEE_TIME_CLOCK_SETTIME = 1,
+	BEE_TIME_ADJTIMEX = 2,
+	BEE_TIME_CLOCK_ADJTIME = 3,
+	BEE_TIME_STIME = 4,
 };
 
 /* What may be done with a watched inode before it is an event. */

@@ -357,6 +357,11 @@ pub(super) const ACTIONS: &[&str] = &[
     "accept",
     "listen",
     "socket",
+    "module-load",
+    "bpf",
+    "io-uring",
+    "time-set",
+    "kill",
 ];
 
 /// `output.journal_actions`: all but the comings and goings of processes.
@@ -384,6 +389,11 @@ pub(super) const JOURNAL_ACTIONS: &[&str] = &[
     "accept",
     "listen",
     "socket",
+    "module-load",
+    "bpf",
+    "io-uring",
+    "time-set",
+    "kill",
 ];
 
 /// `[[exclude]]`: the program's true path, and the files whose reading is its job.

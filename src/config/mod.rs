@@ -71,6 +71,22 @@ pub struct Sensors {
     pub network: bool,
     /// who reaches for the memory of others.
     pub memory: bool,
+    /// changes of the kernel, and signals for the daemon.
+    pub kernel: bool,
+}
+
+impl Sensors {
+    /// Whether the family of this name runs.
+    pub fn has(&self, family: &str) -> bool {
+        match family {
+            "process" => self.process,
+            "file" => self.file,
+            "network" => self.network,
+            "memory" => self.memory,
+            "kernel" => self.kernel,
+            _ => false,
+        }
+    }
 }
 
 /// `[process]`

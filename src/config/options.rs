@@ -173,6 +173,9 @@ settings! {
     "The memory sensor: who traces, reads or writes another process, or opens its memory, environment or \
      address map in /proc.",
     |c| Value::Bool(c.sensors.memory), |c, v| c.sensors.memory = v.bool();
+    "sensors.kernel", Kind::Bool, Bool true, true,
+    "The kernel sensor: modules, eBPF programs of others, io_uring, the clock, and signals for the daemon.",
+    |c| Value::Bool(c.sensors.kernel), |c, v| c.sensors.kernel = v.bool();
 
     "process.secret_env_patterns", Kind::List(Shape::Variable), List defaults::SECRET_ENV_PATTERNS, false,
     "Environment variables whose presence is reported when a program is executed. Only names are ever \
@@ -335,7 +338,7 @@ settings! {
 impl Default for Config {
     fn default() -> Self {
         let mut config = Self {
-            sensors: Sensors { process: false, file: false, network: false, memory: false },
+            sensors: Sensors { process: false, file: false, network: false, memory: false, kernel: false },
             process: Process { secret_env_patterns: Vec::new() },
             file: File {
                 watch: Vec::new(),

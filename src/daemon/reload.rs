@@ -94,6 +94,7 @@ impl Overrides {
             config.sensors.file = sensors.contains(&"file");
             config.sensors.network = sensors.contains(&"network");
             config.sensors.memory = sensors.contains(&"memory");
+            config.sensors.kernel = sensors.contains(&"kernel");
         }
     }
 }

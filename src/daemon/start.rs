@@ -232,7 +232,7 @@ fn sensors(
 ) -> Result<(Vec<Sensor>, Absent)> {
     let (first, others): (Vec<&Family>, Vec<&Family>) = FAMILIES
         .iter()
-        .filter(|family| wanted(config, family.name))
+        .filter(|family| config.sensors.has(family.name))
         .partition(|family| family.name == "process");
     let loaded = std::thread::scope(|scope| {
         let others: Vec<_> = others
@@ -262,16 +262,6 @@ fn sensors(
 
 /// Sensors that are switched on and cannot run, with the reason.
 type Absent = Vec<(&'static str, String)>;
-
-/// Whether the sensor `name` is switched on.
-pub(super) fn wanted(config: &Config, name: &str) -> bool {
-    match name {
-        "process" => config.sensors.process,
-        "network" => config.sensors.network,
-        "memory" => config.sensors.memory,
-        _ => config.sensors.file,
-    }
-}
 
 /// The control socket. Without it everything else goes on: a second daemon on this machine, for
 /// one, has none.

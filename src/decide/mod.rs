@@ -58,6 +58,23 @@ pub struct MemoryFacts<'a> {
     pub unit: Option<&'a str>,
 }
 
+/// The facts about a change of the kernel that a decision rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelFacts<'a> {
+    /// What was done.
+    pub action: Action,
+    /// The first process did it, which starts and stops others.
+    pub by_init: bool,
+    /// `bpf` reached for something that is there already.
+    pub reaches: bool,
+    /// The clock was only adjusted, as programs that keep it do all the time.
+    pub adjusts: bool,
+    /// As in `FileFacts`.
+    pub executable: Option<&'a [u8]>,
+    /// systemd unit.
+    pub unit: Option<&'a str>,
+}
+
 /// Which of the names matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match {
@@ -150,14 +167,23 @@ impl Decide {
         })
     }
 
+    /// Whether a change of the kernel is an event: all are, unless an `[[exclude]]` names the action.
+    pub fn kernel(&self, facts: &KernelFacts<'_>) -> Verdict {
+        let excluded = self.named(facts.action, facts.executable, facts.unit);
+        if excluded { Verdict::Excluded } else { Verdict::Deliver(kernel_severity(facts)) }
+    }
+
+    /// Whether an `[[exclude]]` names this action of this program; one with `paths` is about files.
+    fn named(&self, action: Action, executable: Option<&[u8]>, unit: Option<&str>) -> bool {
+        self.exclude.iter().any(|(rule, paths)| {
+            rule.actions.contains(&action) && paths.patterns().is_empty() && is_about(rule, executable, unit)
+        })
+    }
+
     /// Whether an act on another process is an event: all are, unless an `[[exclude]]` names the
-    /// action. One with `paths` is about files.
+    /// action.
     pub fn memory(&self, facts: &MemoryFacts<'_>) -> Verdict {
-        let excluded = self.exclude.iter().any(|(rule, paths)| {
-            rule.actions.contains(&facts.action)
-                && paths.patterns().is_empty()
-                && is_about(rule, facts.executable, facts.unit)
-        });
+        let excluded = self.named(facts.action, facts.executable, facts.unit);
         if excluded { Verdict::Excluded } else { Verdict::Deliver(memory_severity(facts)) }
     }
 
@@ -208,6 +234,20 @@ fn memory_severity(facts: &MemoryFacts<'_>) -> Severity {
         // A refused try shows intent, not harm.
         severity if facts.refused => severity.min(Severity::Medium),
         severity => severity,
+    }
+}
+
+/// Who stops the daemon wants to be unseen, unless it is who started it; what is loaded into the
+/// kernel can do anything.
+fn kernel_severity(facts: &KernelFacts<'_>) -> Severity {
+    match facts.action {
+        Action::Kill if facts.by_init => Severity::Low,
+        Action::Kill => Severity::Critical,
+        Action::ModuleLoad => Severity::Medium,
+        Action::TimeSet if facts.adjusts => Severity::Info,
+        Action::TimeSet => Severity::Medium,
+        Action::Bpf if facts.reaches => Severity::Medium,
+        _ => Severity::Low,
     }
 }
 

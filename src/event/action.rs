@@ -54,6 +54,16 @@ pub enum Action {
     ProcMaps,
     /// A descriptor was taken from another process (`pidfd_getfd`).
     PidfdGetfd,
+    /// A kernel module was loaded, or its loading refused.
+    ModuleLoad,
+    /// Another process loaded or attached an eBPF program, or reached for one that is there.
+    Bpf,
+    /// A process set up io_uring.
+    IoUring,
+    /// A process set or adjusted the clock.
+    TimeSet,
+    /// A process sent the daemon a signal.
+    Kill,
     /// Events were lost: how many, which kind, why.
     Loss,
     /// The daemon began to watch.
@@ -277,6 +287,51 @@ pub const ACTIONS: &[ActionFacts] = &[
         &["access"],
         "memory",
         "a descriptor was taken from another process by pidfd_getfd",
+    ),
+    facts(
+        Action::ModuleLoad,
+        "module-load",
+        "alert",
+        &["driver"],
+        &["start"],
+        "kernel",
+        "a kernel module was loaded, or its loading was refused",
+    ),
+    facts(
+        Action::Bpf,
+        "bpf",
+        "alert",
+        &["configuration"],
+        &["change"],
+        "kernel",
+        "another process loaded or attached an eBPF program, or reached for one that is there",
+    ),
+    facts(
+        Action::IoUring,
+        "io-uring",
+        "alert",
+        &["process"],
+        &["change"],
+        "kernel",
+        "a process set up io_uring, by which it can do what some tiers do not see",
+    ),
+    facts(
+        Action::TimeSet,
+        "time-set",
+        "alert",
+        &["configuration"],
+        &["change"],
+        "kernel",
+        "a process set the clock, or adjusted it",
+    ),
+    facts(
+        Action::Kill,
+        "kill",
+        "alert",
+        &["process"],
+        &["access"],
+        "kernel",
+        "a process sent the daemon, or every process, a signal",
     ),
     facts(
         Action::Loss,

@@ -257,6 +257,25 @@ pub struct Memory<'a> {
     pub target: Target<'a>,
 }
 
+/// A change of the kernel, or a signal for the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kernel<'a> {
+    /// `bee.request`: the command of `bpf`, the call that sets a clock.
+    pub request: Option<&'static str>,
+    /// `bee.module`: the module's name, or its file's.
+    pub module: Option<Text<'a>>,
+    /// `bee.object_type`: of a program or an attachment, as linux/bpf.h numbers them.
+    pub object_type: Option<u32>,
+    /// `bee.object_id`: the program, map or link that is reached for.
+    pub object_id: Option<u32>,
+    /// `bee.entries`: of an io_uring.
+    pub entries: Option<u32>,
+    /// `bee.signal`.
+    pub signal: Option<u32>,
+    /// Who was sent it; `None` where that was every process.
+    pub target: Option<Target<'a>>,
+}
+
 /// Events that were lost between two counter readings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
@@ -292,6 +311,8 @@ pub enum Body<'a> {
     Network(Network<'a>),
     /// The actions of the sensor `memory`.
     Memory(Memory<'a>),
+    /// The actions of the sensor `kernel`.
+    Kernel(Kernel<'a>),
     /// `loss`.
     Loss(Loss),
     /// `start` and `stop`: a sentence for people.

@@ -232,6 +232,41 @@ pub const BLIND: &[(&str, Tier, &str)] = &[
     ),
     ("memory", Tier::Portable, OPEN_BEFORE),
     ("memory", Tier::Portable, NO_DENIAL),
+    (
+        "kernel",
+        Tier::Tracepoint,
+        "eBPF: lookups and changes of a map by who has its descriptor, and programs that are attached by perf events or netlink, are not reported; nor is whose object an id is",
+    ),
+    (
+        "kernel",
+        Tier::Tracepoint,
+        "an eBPF command's attributes are read after the call, and could have been changed",
+    ),
+    (
+        "kernel",
+        Tier::Tracepoint,
+        "of a module that is refused the name is known only where it came by descriptor (finit_module)",
+    ),
+    ("kernel", Tier::Tracepoint, KILLS),
+    ("kernel", Tier::Tracepoint, NO_DENIAL),
+    (
+        "kernel",
+        Tier::Portable,
+        "eBPF: lookups and changes of a map by who has its descriptor, and programs that are attached by perf events or netlink, are not reported; nor is whose object an id is",
+    ),
+    (
+        "kernel",
+        Tier::Portable,
+        "an eBPF command's attributes are read after the call, and could have been changed",
+    ),
+    ("kernel", Tier::Portable, "a module's name is not known"),
+    (
+        "kernel",
+        Tier::Portable,
+        "signals by pidfd_send_signal, and from other pid namespaces, are not reported",
+    ),
+    ("kernel", Tier::Portable, KILLS),
+    ("kernel", Tier::Portable, NO_DENIAL),
 ];
 
 const FAST_OPEN: &str =
@@ -242,6 +277,7 @@ const OTHER_ENDS: &str = "how a connection ends of a protocol beside TCP and UDP
 const IO_URING: &str = "how a connection or a datagram through io_uring ends is not known; listeners, accepted connections and sockets made through it, and its connections to local sockets, are not reported";
 const ENDS_LATER: &str = "how a connection ends that is not waited for is not told (in_progress)";
 const NO_CGROUP: &str = "where cgroup v2 is not mounted nothing made through io_uring is reported, and destinations are what the callers gave";
+const KILLS: &str = "signals that are sent to the daemon's process group are not reported, nor can one be that ends the daemon at once (SIGKILL) or before it is on";
 const REFUSED_NAME: &str = "of an open that is refused the target is who has the number in the name (target_as_given), below /proc and host.proc; a link on the way, and a procfs that is mounted elsewhere, are not followed";
 const OPEN_BEFORE: &str = "what is read by a descriptor of /proc that was open before, or that another process sent, is not reported";
 const NO_DENIAL: &str = "nothing can be denied";

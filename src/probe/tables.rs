@@ -641,12 +641,53 @@ const NETWORK_PORTABLE: Mechanism = Mechanism {
     },
 };
 
+const KERNEL: Mechanism = Mechanism {
+    object: "kernel",
+    slots: 1,
+    points: &[
+        required(
+            "eBPF, io_uring, clocks, signals, refused modules",
+            Proof::Always,
+            &[
+                variant("tp_btf__sys_exit", "tp_btf/sys_exit", 224, Tier::Tracepoint),
+                variant("raw_tp__sys_exit", "raw_tp/sys_exit", 225, Tier::Tracepoint),
+            ],
+        ),
+        Point {
+            // A kernel may be built without modules.
+            name: "modules",
+            required: false,
+            proof: Proof::None,
+            graded: true,
+            variants: &[
+                variant("tp_btf__module_load", "tp_btf/module_load", 227, Tier::Tracepoint),
+                variant("raw_tp__module_load", "raw_tp/module_load", 228, Tier::Tracepoint),
+            ],
+        },
+    ],
+    load: |btf, prepare, loaded| load::<skel::kernel::KernelSkelBuilder>(btf, prepare, loaded),
+};
+
+const KERNEL_PORTABLE: Mechanism = Mechanism {
+    object: "kernel_portable",
+    slots: 1,
+    points: &[required(
+        "modules, eBPF, io_uring, clocks, signals",
+        Proof::Always,
+        &[variant("raw_tp__sys_exit", "raw_tp/sys_exit", 226, Tier::Portable)],
+    )],
+    load: |btf, prepare, loaded| {
+        load::<skel::kernel_portable::KernelPortableSkelBuilder>(btf, prepare, loaded)
+    },
+};
+
 /// Every sensor there is.
 pub const FAMILIES: &[Family] = &[
     Family { name: "process", mechanisms: &[PROCESS, PROCESS_PORTABLE] },
     Family { name: "file", mechanisms: &[FILE_FULL, FILE_KPROBE, FILE, FILE_PORTABLE] },
     Family { name: "network", mechanisms: &[NETWORK_FULL, NETWORK_KPROBE, NETWORK, NETWORK_PORTABLE] },
     Family { name: "memory", mechanisms: &[MEMORY_FULL, MEMORY_KPROBE, MEMORY, MEMORY_PORTABLE] },
+    Family { name: "kernel", mechanisms: &[KERNEL, KERNEL_PORTABLE] },
 ];
 
 /// Opens, prepares and loads one skeleton; generic because each skeleton has

@@ -41,6 +41,8 @@ fn opened(mechanism: &Mechanism) -> Opened {
         "process" => open::<skel::process::ProcessSkelBuilder>(),
         "file" => open::<skel::file::FileSkelBuilder>(),
         "process_portable" => open::<skel::process_portable::ProcessPortableSkelBuilder>(),
+        "kernel" => open::<skel::kernel::KernelSkelBuilder>(),
+        "kernel_portable" => open::<skel::kernel_portable::KernelPortableSkelBuilder>(),
         "memory" => open::<skel::memory::MemorySkelBuilder>(),
         "memory_hooks" => open::<skel::memory_hooks::MemoryHooksSkelBuilder>(),
         "memory_portable" => open::<skel::memory_portable::MemoryPortableSkelBuilder>(),
@@ -135,6 +137,8 @@ fn objects_of_the_portable_tier_need_no_type_of_the_kernel() {
         ("network_portable", object!("network_portable"), false),
         ("memory_portable", object!("memory_portable"), false),
         ("memory", object!("memory"), true),
+        ("kernel_portable", object!("kernel_portable"), false),
+        ("kernel", object!("kernel"), true),
         // That the count is right is shown by those that have some.
         ("process", object!("process"), true),
         ("file", object!("file"), true),
@@ -149,7 +153,7 @@ fn objects_of_the_portable_tier_need_no_type_of_the_kernel() {
     let names: Vec<&str> = portable.map(|mechanism| mechanism.object).collect();
     assert_eq!(
         names,
-        ["process_portable", "file_portable", "network_portable", "memory_portable"],
+        ["process_portable", "file_portable", "network_portable", "memory_portable", "kernel_portable"],
         "each is in the list above"
     );
     for family in FAMILIES {

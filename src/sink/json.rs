@@ -11,8 +11,8 @@
 
 use super::form::{Form, Json};
 use crate::event::{
-    Body, Device, Endpoint, EntityId, Event, Exec, File, Flags, Loss, Memory, Network, Outcome, Process,
-    Target,
+    Body, Device, Endpoint, EntityId, Event, Exec, File, Flags, Kernel, Loss, Memory, Network, Outcome,
+    Process, Target,
 };
 use crate::text;
 
@@ -238,6 +238,26 @@ impl<F: Form> Line<'_, F> {
         self.close(b'}');
     }
 
+    fn bee_kernel(&mut self, kernel: &Kernel) {
+        if let Some(request) = kernel.request {
+            self.text("\"request\":", request);
+        }
+        if let Some(module) = &kernel.module {
+            self.bytes("\"module\":", module);
+        }
+        for (key, number) in [
+            ("\"object_type\":", kernel.object_type),
+            ("\"object_id\":", kernel.object_id),
+            ("\"entries\":", kernel.entries),
+            ("\"signal\":", kernel.signal),
+        ] {
+            number.into_iter().for_each(|number| self.number(key, number.into()));
+        }
+        if let Some(target) = &kernel.target {
+            self.target(target);
+        }
+    }
+
     fn bee_memory(&mut self, memory: &Memory) {
         if let Some(request) = memory.request {
             self.text("\"request\":", request);
@@ -354,6 +374,7 @@ impl<F: Form> Line<'_, F> {
             Body::Exit { signal: Some(signal), .. } => self.number("\"signal\":", (*signal).into()),
             Body::Loss(loss) => self.bee_loss(loss),
             Body::Memory(memory) => self.bee_memory(memory),
+            Body::Kernel(kernel) => self.bee_kernel(kernel),
             Body::Exit { .. } | Body::Fork | Body::Note(_) => {}
         }
         // Last, because only now it is known whether every string was UTF-8.

@@ -6,7 +6,8 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 
 use crate::event::{
-    Action, Body, Device, Endpoint, Event, Exec, File, Loss, Memory, Network, Outcome, Process, Severity,
+    Action, Body, Device, Endpoint, Event, Exec, File, Kernel, Loss, Memory, Network, Outcome, Process,
+    Severity,
 };
 use crate::text::{self, push_quoted, push_shown, push_u64};
 
@@ -121,6 +122,7 @@ impl View {
             Body::File(file) => file_words(event.action, file, out),
             Body::Network(network) => network_words(event.action, network, out),
             Body::Memory(memory) => memory_words(memory, out),
+            Body::Kernel(kernel) => kernel_words(kernel, out),
             Body::Loss(loss) => self.loss_words(loss, out),
             Body::Note(note) => {
                 out.push(b' ');
@@ -353,6 +355,37 @@ fn network_words(action: Action, network: &Network, out: &mut Vec<u8>) {
     }
     if let Some(count) = network.count.filter(|count| *count != 1) {
         word(out, &format!("{count} datagrams"));
+    }
+}
+
+/// ` BPF_PROG_LOAD type 2`, ` nfs`, ` SIGTERM to bee-traced[812]`
+fn kernel_words(kernel: &Kernel, out: &mut Vec<u8>) {
+    if let Some(request) = kernel.request {
+        out.push(b' ');
+        out.extend_from_slice(request.as_bytes());
+    }
+    if let Some(module) = &kernel.module {
+        out.push(b' ');
+        push_quoted(out, module);
+    }
+    for (word, number) in
+        [(&b" type "[..], kernel.object_type), (b" id ", kernel.object_id), (b" entries ", kernel.entries)]
+    {
+        if let Some(number) = number {
+            out.extend_from_slice(word);
+            push_u64(out, number.into());
+        }
+    }
+    if let Some(signal) = kernel.signal {
+        out.push(b' ');
+        signal_words(signal, out);
+        match &kernel.target {
+            Some(target) => {
+                out.extend_from_slice(b" to ");
+                name_and_pid(&target.name, target.pid.unwrap_or(0), out);
+            }
+            None => out.extend_from_slice(b" to all"),
+        }
     }
 }
 

@@ -230,6 +230,7 @@ fn no_single_changed_byte_panics_and_what_is_read_lies_inside() {
                     Body::Cgroup { path, .. } => vec![path],
                     Body::Socket(socket) => vec![socket.path],
                     Body::Memory(memory) => vec![memory.name],
+                    Body::Kernel(kernel) => vec![kernel.name],
                     Body::Fork { .. } | Body::Exit(_) => vec![],
                 };
                 for string in strings {

@@ -15,6 +15,7 @@ mod flags;
 mod hog;
 mod identity;
 mod journal;
+mod kernel;
 mod lifecycle;
 mod memory;
 mod names;

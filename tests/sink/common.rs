@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bee_trace::config::{Format, Output};
 use bee_trace::event::{
-    ACTIONS, Access, Action, Args, Body, Device, Endpoint, EntityId, Event, Exec, File, Flags, Loss, Memory,
-    Network, Outcome, Parent, Process, Severity, Target, User,
+    ACTIONS, Access, Action, Args, Body, Device, Endpoint, EntityId, Event, Exec, File, Flags, Kernel, Loss,
+    Memory, Network, Outcome, Parent, Process, Severity, Target, User,
 };
 use bee_trace::sink::{Opening, SinkCounters, json};
 use serde_json::Value;
@@ -105,6 +105,19 @@ pub fn memory() -> Memory<'static> {
     }
 }
 
+/// All that a kernel event can have, which none has at once.
+pub fn kernel() -> Kernel<'static> {
+    Kernel {
+        request: Some("BPF_PROG_LOAD"),
+        module: Some(Cow::Borrowed(b"nfs")),
+        object_type: Some(2),
+        object_id: Some(77),
+        entries: Some(8),
+        signal: Some(15),
+        target: Some(memory().target),
+    }
+}
+
 /// One event of every action, each field filled somewhere.
 pub fn samples() -> Vec<Event<'static>> {
     let mut full = shadow();
@@ -138,6 +151,9 @@ pub fn samples() -> Vec<Event<'static>> {
                 | Action::ProcEnviron
                 | Action::ProcMaps
                 | Action::PidfdGetfd => Body::Memory(memory()),
+                Action::ModuleLoad | Action::Bpf | Action::IoUring | Action::TimeSet | Action::Kill => {
+                    Body::Kernel(kernel())
+                }
                 Action::Start | Action::Stop => Body::Note("watching".into()),
                 Action::Connect | Action::Send | Action::Accept | Action::Listen | Action::Socket => {
                     Body::Network(connection())
