@@ -130,7 +130,7 @@ macro_rules! object {
 /// One relocation in an object, and libbpf wants the kernel's types for all of it.
 #[test]
 fn objects_of_the_portable_tier_need_no_type_of_the_kernel() {
-    let objects: [(&str, &[u8], bool); 9] = [
+    let objects: [(&str, &[u8], bool); 11] = [
         ("base", object!("base"), false),
         ("process_portable", object!("process_portable"), false),
         ("file_portable", object!("file_portable"), false),
