@@ -318,15 +318,19 @@ fn file_words(action: Action, file: &File, out: &mut Vec<u8>) {
     }
 }
 
+/// `198.51.100.7:443`, or without a port that is not known.
+pub(super) fn endpoint(end: Endpoint) -> String {
+    match end.port {
+        0 => end.ip.to_string(),
+        port => SocketAddr::new(end.ip, port).to_string(),
+    }
+}
+
 /// `tcp 192.0.2.1:443`, `udp [2001:db8::1]:53 17 datagrams`, `tcp 0.0.0.0:22 from 192.0.2.1:40000`.
 fn network_words(action: Action, network: &Network, out: &mut Vec<u8>) {
     let word = |out: &mut Vec<u8>, word: &str| {
         out.push(b' ');
         out.extend_from_slice(word.as_bytes());
-    };
-    let end = |end: Endpoint| match (end.port, end.ip) {
-        (0, ip) => ip.to_string(),
-        (port, ip) => SocketAddr::new(ip, port).to_string(),
     };
     if action == Action::Socket || network.transport().is_none() {
         match network.family_name() {
@@ -342,10 +346,10 @@ fn network_words(action: Action, network: &Network, out: &mut Vec<u8>) {
         out.push(b' ');
         push_quoted(out, path);
     }
-    network.destination.into_iter().for_each(|destination| word(out, &end(destination)));
+    network.destination.into_iter().for_each(|destination| word(out, &endpoint(destination)));
     if let (Action::Accept, Some(source)) = (action, network.source) {
         word(out, "from");
-        word(out, &end(source));
+        word(out, &endpoint(source));
     }
     if let Some(count) = network.count.filter(|count| *count != 1) {
         word(out, &format!("{count} datagrams"));

@@ -5,8 +5,10 @@
 //! An action without words of its own is told by what the table of actions says
 //! of it: adding one needs nothing here.
 
-use super::pretty::{exec_words, is_usual, signal_words};
-use crate::event::{Access, Action, Body, Event, File, Loss, Memory, Outcome, Process, Target, User};
+use super::pretty::{endpoint, exec_words, is_usual, signal_words};
+use crate::event::{
+    Access, Action, Body, Event, File, Loss, Memory, Network, Outcome, Process, Target, User,
+};
 use crate::text::{self, push_quoted, push_shown, push_u64};
 
 /// What is done to something: in the past, as a wish, and what follows the thing.
@@ -36,6 +38,7 @@ pub fn render(event: &Event, out: &mut Vec<u8>) {
                 Body::Exit { code, signal } => exit_words(*code, *signal, out),
                 Body::File(file) => file_words(event, file, out),
                 Body::Memory(memory) => memory_words(event, memory, out),
+                Body::Network(network) => network_words(event, network, out),
                 _ => other_words(event, out),
             }
             end(event, out);
@@ -158,6 +161,11 @@ fn verb(action: Action, access: Option<Access>) -> Option<Verb> {
         (Action::ProcMem, access) => ("opened the memory of", "open the memory of", purpose(access)),
         (Action::ProcEnviron, _) => ("opened the environment of", "open the environment of", ""),
         (Action::ProcMaps, _) => ("opened the address map of", "open the address map of", ""),
+        (Action::Connect, _) => ("connected to", "connect to", ""),
+        (Action::Send, _) => ("sent", "send", ""),
+        (Action::Accept, _) => ("accepted a connection", "accept a connection", ""),
+        (Action::Listen, _) => ("began to listen at", "listen at", ""),
+        (Action::Socket, _) => ("made a socket", "make a socket", ""),
         (Action::PidfdGetfd, _) => ("took a descriptor from", "take a descriptor from", ""),
         _ => return None,
     })
@@ -193,6 +201,50 @@ fn memory_words(event: &Event, memory: &Memory, out: &mut Vec<u8>) {
     out.push(b' ');
     target(&memory.target, out);
     words(out, after);
+}
+
+/// ` connected to 198.51.100.7:443 (tcp)`
+fn network_words(event: &Event, network: &Network, out: &mut Vec<u8>) {
+    let Some((past, plain, _)) = verb(event.action, None) else { return other_words(event, out) };
+    words(out, if is_done(event) { " " } else { " tried to " });
+    words(out, if is_done(event) { past } else { plain });
+    if event.action == Action::Send {
+        match network.count {
+            None | Some(1) => words(out, " a datagram to"),
+            Some(count) => {
+                out.push(b' ');
+                push_u64(out, count);
+                words(out, " datagrams to");
+            }
+        }
+    }
+    if let (Action::Accept, Some(source)) = (event.action, network.source) {
+        words(out, " from ");
+        words(out, &endpoint(source));
+    }
+    match (&network.path, network.destination, event.action) {
+        (Some(path), ..) => {
+            words(out, " the local socket ");
+            push_quoted(out, path);
+        }
+        (None, Some(destination), action) => {
+            words(out, if action == Action::Accept { " at " } else { " " });
+            words(out, &endpoint(destination));
+        }
+        (None, None, Action::Accept | Action::Socket) => {}
+        (None, None, _) => words(out, " an address that is not known"),
+    }
+    let kind = if event.action == Action::Socket { network.type_name() } else { None };
+    let family = network.family_name().filter(|_| network.transport().is_none() && network.path.is_none());
+    let mut before = " (";
+    for word in [family, kind, network.transport()].into_iter().flatten() {
+        words(out, before);
+        words(out, word);
+        before = " ";
+    }
+    if before == " " {
+        out.push(b')');
+    }
 }
 
 fn target(target: &Target, out: &mut Vec<u8>) {

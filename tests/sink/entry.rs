@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use bee_trace::event::{ACTIONS, Access, Action, Args, Body, Event, File, Flags, Memory, Outcome};
+use bee_trace::event::{ACTIONS, Access, Action, Args, Body, Event, File, Flags, Memory, Network, Outcome};
 use bee_trace::event_docs::FIELDS;
 use bee_trace::sink::journal::{self, Builder};
 use bee_trace::sink::sentence;
@@ -249,6 +249,32 @@ fn people_read_a_sentence() {
         say(&event(Action::ProcMem, Body::Memory(unknown))),
         "root's cat (pid 4711) opened the memory of a process that is not known for reading"
     );
+    let far = |action, network| say(&event(action, Body::Network(network)));
+    let inet = || Network { path: None, ..connection() };
+    for (action, network, wanted) in [
+        (Action::Connect, inet(), "connected to 198.51.100.7:443 (tcp)"),
+        (
+            Action::Connect,
+            Network { family: 1, protocol: None, ..connection() },
+            "connected to the local socket /run/x",
+        ),
+        (
+            Action::Connect,
+            Network { destination: None, ..inet() },
+            "connected to an address that is not known (tcp)",
+        ),
+        (Action::Send, inet(), "sent 17 datagrams to 198.51.100.7:443 (tcp)"),
+        (Action::Send, Network { count: Some(1), ..inet() }, "sent a datagram to 198.51.100.7:443 (tcp)"),
+        (Action::Accept, inet(), "accepted a connection from 192.0.2.1:40000 at 198.51.100.7:443 (tcp)"),
+        (Action::Listen, inet(), "began to listen at 198.51.100.7:443 (tcp)"),
+        (
+            Action::Socket,
+            Network { family: 17, protocol: Some((3, 768)), destination: None, source: None, ..inet() },
+            "made a socket (packet raw)",
+        ),
+    ] {
+        assert_eq!(far(action, network), format!("root's cat (pid 4711) {wanted}"));
+    }
     // What has no words of its own reads well all the same.
     let unspoken = bare(Action::Exec, path());
     assert_eq!(unspoken, "root's cat (pid 4711): exec (a process executed a program): /x");

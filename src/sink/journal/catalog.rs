@@ -129,6 +129,35 @@ const TEXTS: &[(&str, &str, &str)] = &[
         "The process took a descriptor from another one, or tried to: an open file, a connection.",
     ),
     (
+        "connect",
+        "A connection was asked for",
+        "The process connected to @BEE_DESTINATION_IP@ port @BEE_DESTINATION_PORT@, or to the local socket \
+         BEE_DESTINATION_ADDRESS, or tried to. The severity says whether the configuration knows the port. What \
+         was sent is never looked at.",
+    ),
+    (
+        "send",
+        "Datagrams were sent",
+        "The process sent BEE_COUNT datagrams to @BEE_DESTINATION_IP@ port @BEE_DESTINATION_PORT@, or tried to.",
+    ),
+    (
+        "accept",
+        "A connection was accepted",
+        "The process accepted a connection from @BEE_SOURCE_IP@ to its port @BEE_DESTINATION_PORT@.",
+    ),
+    (
+        "listen",
+        "A process waits for connections",
+        "The process can be reached at port @BEE_DESTINATION_PORT@ of @BEE_DESTINATION_IP@, where 0.0.0.0 and :: are \
+         all addresses of this machine. See whether it should.",
+    ),
+    (
+        "socket",
+        "A socket of an unusual kind was made",
+        "The process made a socket of the family @BEE_SOCKET_FAMILY@, or tried to. By some kinds one sees what \
+         others send, or goes past the firewall; some are little used, and so little tested, parts of the kernel.",
+    ),
+    (
         "loss",
         "Events were lost",
         "@BEE_LOSS_COUNT@ events were lost at the stage @BEE_LOSS_STAGE@ because of @BEE_LOSS_CAUSE@, between \

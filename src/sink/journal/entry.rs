@@ -24,8 +24,8 @@ pub const NAME_MAX: usize = 64;
 /// Keys whose elements are one field, a JSON array: their order counts, and the
 /// journal keeps no order of fields.
 const ORDERED: [&str; 1] = ["BEE_PROCESS_ARGS"];
-/// What differs between two acts that are otherwise the same: when, which thread
-/// of the process, from which port of its own.
+/// What differs between two acts that are otherwise the same: when, which thread of the
+/// process, and the port of who asks for a connection, which is another one each time.
 const VOLATILE: [&str; 4] =
     ["BEE_TIMESTAMP", "BEE_EVENT_SEQUENCE", "BEE_PROCESS_THREAD_ID", "BEE_SOURCE_PORT"];
 
