@@ -46,7 +46,10 @@ impl Notify {
     /// the manager waits for a sign of life.
     fn connect(name: &OsStr, watchdog: Option<Duration>) -> Result<Self> {
         let failed = |error: std::io::Error| {
-            Error::failure(format!("tell the service manager (NOTIFY_SOCKET={}): {error}", name.display()))
+            Error::failure(format!(
+                "tell the service manager (NOTIFY_SOCKET={}): {error}",
+                name.to_string_lossy()
+            ))
         };
         let address = match name.as_bytes().split_first() {
             Some((b'@', rest)) => SocketAddr::from_abstract_name(rest),
