@@ -13,6 +13,7 @@ use super::control::Hands;
 use super::filesystems::FileSystems;
 use super::flows::Flows;
 use super::losses::Losses;
+use super::notify::Notify;
 use super::policy::{Policies, memory_devices};
 use super::scans::Scans;
 use super::wait::{Source, Waiter};
@@ -85,6 +86,7 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         sinks.push(Box::new(server.tap()));
     }
     let signals = signals()?;
+    let notify = Notify::from_environment()?;
     let mut mountinfo = std::fs::File::open("/proc/self/mountinfo")?;
     let enrich = Enrich::new(&config.host.proc, config.limits.processes as usize)?;
 
@@ -171,6 +173,7 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         started,
         until: options.duration.map(|span| started + span),
         hands,
+        notify,
         config,
     };
     daemon.prove_sensors(conditions)?;
@@ -185,6 +188,8 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         sink.start()?;
     }
     daemon.drain();
+    let words = daemon.in_words();
+    daemon.notify.ready(&words, Instant::now());
     if daemon.config.sensors.file {
         let by_name = |sensor: &Sensor| sensor.name == "file" && sensor.tier() == Some(Tier::Portable);
         if daemon.sensors.iter().any(by_name) {
