@@ -139,10 +139,13 @@ impl Child {
     }
 }
 
+/// The files of the target's directory in /proc that it opens.
+const REACHED: [&str; 6] = ["maps", "smaps", "smaps_rollup", "numa_maps", "environ", "mem"];
+
 /// What the memory sensor must report, once each, with the process `target`. Whether it is allowed
 /// makes no difference: a refusal is reported too. The end of this process undoes all of it.
 fn reach_for(target: Pid) {
-    for name in ["maps", "smaps", "smaps_rollup", "numa_maps", "environ", "mem"] {
+    for name in REACHED {
         let _opened = fs::File::open(format!("/proc/{target}/{name}"));
     }
     // Nothing is moved: an address of nobody's.

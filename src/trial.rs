@@ -65,14 +65,7 @@ fn attempt(
     });
     let mut reports = Vec::new();
     for family in FAMILIES {
-        let wanted = match family.name {
-            "process" => config.sensors.process,
-            "network" => config.sensors.network,
-            "memory" => config.sensors.memory,
-            "kernel" => config.sensors.kernel,
-            _ => config.sensors.file,
-        };
-        if !wanted {
+        if !config.sensors.has(family.name) {
             continue;
         }
         let mut given_up: Vec<u16> = Vec::new();

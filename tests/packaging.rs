@@ -49,6 +49,43 @@ fn systemd_understands_every_unit() {
     assert!(units > 0);
 }
 
+/// Under 3.0 of 10; what is left is explained in the unit.
+#[test]
+fn the_daemons_unit_is_hardened() {
+    if !has("systemd-analyze") {
+        return;
+    }
+    let mut command = Command::new("systemd-analyze");
+    command.args(["security", "--offline=true", "--no-pager", "--threshold=30"]);
+    let output = command.arg(packaging("systemd/bee-traced.service")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("Overall exposure level"), "{output:?}");
+    assert!(output.status.success(), "{said}");
+}
+
+/// What the unit gives is what the start asks for, and what it must not take away stays.
+#[test]
+fn the_daemons_unit_lets_it_load_and_see() {
+    let text = fs::read_to_string(packaging("systemd/bee-traced.service")).unwrap();
+    let values = |key: &str| -> Vec<&str> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        lines.flat_map(str::split_whitespace).collect()
+    };
+    let bounding = values("CapabilityBoundingSet");
+    assert_eq!(bounding, values("AmbientCapabilities"));
+    for need in bee_trace::privilege::NEEDS {
+        // Started as its own user it changes to nobody.
+        let changes_user = ["CAP_SETUID", "CAP_SETGID"].contains(&need.name);
+        assert_eq!(bounding.contains(&need.name), !changes_user, "{}", need.name);
+    }
+    for absent in ["PrivateTmp", "PrivateDevices", "PrivateUsers", "ProtectKernelModules"] {
+        assert!(values(absent).is_empty(), "{absent} blinds it");
+    }
+    assert_eq!(values("ProtectHome"), ["read-only"]);
+    assert_eq!(values("ProtectProc"), ["default"]);
+    assert_eq!(values("RestartPreventExitStatus"), ["64", "69", "77", "78"]);
+}
+
 /// Debian runs what is there by run-parts, which passes over names it does not like.
 #[test]
 fn the_hooks_are_run() {

@@ -24,7 +24,7 @@ payload() {
   local into=$root/$PWD file link strip=strip
   [ "$arch" = amd64 ] || strip=aarch64-linux-gnu-strip
   mkdir -p "$into/tests" "$root/vm"
-  cp -a config "$into/"
+  cp -a config packaging "$into/"
   cp -a tests/triggers "$into/tests/"
   while read -r link file; do
     mkdir -p "$into/$(dirname "$file")"

@@ -10,7 +10,7 @@ use std::path::Path;
 use nix::sys::statfs::{self, FsType};
 use nix::unistd::{SysconfVar, getegid, geteuid, getgid, getuid, sysconf};
 
-use super::{ARGUMENTS, ELSEWHERE, REFUSED, SCRATCH_NAME};
+use super::{ARGUMENTS, ELSEWHERE, REACHED, REFUSED, SCRATCH_NAME};
 use crate::decode::{Body, Exec, File, Memory, Record, Walk};
 use crate::error::Result;
 use crate::event::Flags;
@@ -163,11 +163,16 @@ impl Known {
     fn refused(&mut self, file: &File<'_>) -> std::result::Result<(), String> {
         let mut path = Vec::new();
         file.walk.write(&mut path);
-        if file.name != REFUSED.as_bytes() && path != REFUSED.as_bytes() {
+        if [file.name, &path].iter().all(|name| *name != REFUSED.as_bytes() && !self.of_the_reached(name)) {
             return Err(format!("a refused open: {} instead of {REFUSED}", text(file.name)));
         }
         self.shown.refused = true;
         Ok(())
+    }
+
+    /// Whether this is a file of the process it reaches for.
+    fn of_the_reached(&self, path: &[u8]) -> bool {
+        REACHED.iter().any(|name| path == format!("/proc/{}/{name}", self.parent).as_bytes())
     }
 
     /// Checks a walked path: it must be one of its files', and whole.
@@ -179,7 +184,7 @@ impl Known {
         if flags.contains(Flags::PATH_UNRESOLVED) || flags.contains(Flags::PATH_TRUNCATED) {
             return Err(format!("{what}: its path does not lead to the root"));
         }
-        if path == self.own || path == elsewhere.as_bytes() {
+        if path == self.own || path == elsewhere.as_bytes() || self.of_the_reached(&path) {
             return Ok(path);
         }
         Err(format!("{what}: {} instead of {} or {elsewhere}", text(&path), text(&self.own)))

@@ -352,16 +352,16 @@ pub(super) const ACTIONS: &[&str] = &[
     "proc-environ",
     "proc-maps",
     "pidfd-getfd",
-    "module-load",
-    "bpf",
-    "io-uring",
-    "time-set",
-    "kill",
     "connect",
     "send",
     "accept",
     "listen",
     "socket",
+    "module-load",
+    "bpf",
+    "io-uring",
+    "time-set",
+    "kill",
 ];
 
 /// `output.journal_actions`: all but the comings and goings of processes.
@@ -384,16 +384,16 @@ pub(super) const JOURNAL_ACTIONS: &[&str] = &[
     "proc-environ",
     "proc-maps",
     "pidfd-getfd",
-    "module-load",
-    "bpf",
-    "io-uring",
-    "time-set",
-    "kill",
     "connect",
     "send",
     "accept",
     "listen",
     "socket",
+    "module-load",
+    "bpf",
+    "io-uring",
+    "time-set",
+    "kill",
 ];
 
 /// `[[exclude]]`: the program's true path, and the files whose reading is its job.

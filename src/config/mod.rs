@@ -75,6 +75,20 @@ pub struct Sensors {
     pub kernel: bool,
 }
 
+impl Sensors {
+    /// Whether the family of this name runs.
+    pub fn has(&self, family: &str) -> bool {
+        match family {
+            "process" => self.process,
+            "file" => self.file,
+            "network" => self.network,
+            "memory" => self.memory,
+            "kernel" => self.kernel,
+            _ => false,
+        }
+    }
+}
+
 /// `[process]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Process {

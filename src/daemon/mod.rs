@@ -8,7 +8,9 @@
 mod control;
 mod filesystems;
 mod flows;
+mod life;
 mod losses;
+mod notify;
 mod policy;
 mod rate;
 mod reload;
@@ -41,6 +43,7 @@ use control::Hands;
 use filesystems::FileSystems;
 use flows::Flows;
 use losses::Losses;
+use notify::Notify;
 use policy::Policies;
 use scans::Scans;
 use wait::{Source, Waiter};
@@ -84,6 +87,7 @@ pub struct Daemon<'a> {
     started: Instant,
     until: Option<Instant>,
     hands: Hands,
+    notify: Notify,
 }
 
 impl Daemon<'_> {
@@ -125,9 +129,11 @@ impl Daemon<'_> {
                 self.serve(now);
             }
             self.housekeeping(now);
+            self.show_life(now);
             self.feed_watchers();
             let sinks = self.pipeline.sinks.iter().filter_map(|sink| sink.due());
-            let others = [self.until, self.scans.due(), self.hands.due(), self.flows.due()];
+            let others =
+                [self.until, self.scans.due(), self.hands.due(), self.flows.due(), self.notify.due()];
             for when in self.due.into_iter().chain(others).flatten().chain(sinks) {
                 self.waiter.wake_at(when);
             }
@@ -377,6 +383,15 @@ impl Daemon<'_> {
     }
 
     fn reload(&mut self, loaded: Result<Loaded>) -> Reload {
+        self.notify.reloading();
+        let outcome = self.replace_config(loaded);
+        self.hands.last_reload = Some(outcome.clone());
+        let words = self.in_words();
+        self.notify.reloaded(&words);
+        outcome
+    }
+
+    fn replace_config(&mut self, loaded: Result<Loaded>) -> Reload {
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(error) => return self.refuse_reload(&error),
@@ -466,6 +481,7 @@ impl Daemon<'_> {
     }
 
     fn stop(mut self) -> Result<()> {
+        self.notify.stopping();
         self.tell_losses();
         for sensor in &mut self.sensors {
             sensor.detach();

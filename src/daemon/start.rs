@@ -13,6 +13,7 @@ use super::control::Hands;
 use super::filesystems::FileSystems;
 use super::flows::Flows;
 use super::losses::Losses;
+use super::notify::Notify;
 use super::policy::{Policies, memory_devices};
 use super::scans::Scans;
 use super::wait::{Source, Waiter};
@@ -85,6 +86,7 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         sinks.push(Box::new(server.tap()));
     }
     let signals = signals()?;
+    let notify = Notify::from_environment()?;
     let mut mountinfo = std::fs::File::open("/proc/self/mountinfo")?;
     let enrich = Enrich::new(&config.host.proc, config.limits.processes as usize)?;
 
@@ -171,6 +173,7 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         started,
         until: options.duration.map(|span| started + span),
         hands,
+        notify,
         config,
     };
     daemon.prove_sensors(conditions)?;
@@ -185,6 +188,8 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         sink.start()?;
     }
     daemon.drain();
+    let words = daemon.in_words();
+    daemon.notify.ready(&words, Instant::now());
     if daemon.config.sensors.file {
         let by_name = |sensor: &Sensor| sensor.name == "file" && sensor.tier() == Some(Tier::Portable);
         if daemon.sensors.iter().any(by_name) {
@@ -232,7 +237,7 @@ fn sensors(
 ) -> Result<(Vec<Sensor>, Absent)> {
     let (first, others): (Vec<&Family>, Vec<&Family>) = FAMILIES
         .iter()
-        .filter(|family| wanted(config, family.name))
+        .filter(|family| config.sensors.has(family.name))
         .partition(|family| family.name == "process");
     let loaded = std::thread::scope(|scope| {
         let others: Vec<_> = others
@@ -262,17 +267,6 @@ fn sensors(
 
 /// Sensors that are switched on and cannot run, with the reason.
 type Absent = Vec<(&'static str, String)>;
-
-/// Whether the sensor `name` is switched on.
-pub(super) fn wanted(config: &Config, name: &str) -> bool {
-    match name {
-        "process" => config.sensors.process,
-        "network" => config.sensors.network,
-        "memory" => config.sensors.memory,
-        "kernel" => config.sensors.kernel,
-        _ => config.sensors.file,
-    }
-}
 
 /// The control socket. Without it everything else goes on: a second daemon on this machine, for
 /// one, has none.

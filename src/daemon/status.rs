@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 
 use super::Daemon;
-use super::start::wanted;
 use crate::control::status::{self, Counts, Status};
 use crate::pipeline::{FATES, Fate, action};
 use crate::probe::{FAMILIES, Tier};
@@ -82,7 +81,7 @@ impl Daemon<'_> {
         let mut rows = Vec::new();
         for ((family, events), rate) in FAMILIES.iter().zip(events).zip(rates) {
             let running = self.sensors.iter().find(|sensor| sensor.name == family.name);
-            if running.is_none() && !wanted(&self.config, family.name) {
+            if running.is_none() && !self.config.sensors.has(family.name) {
                 continue;
             }
             let absent = self.hands.absent.iter().find(|(name, _)| *name == family.name);

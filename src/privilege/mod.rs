@@ -39,8 +39,8 @@ enum When {
     Root,
 }
 
-/// Everything starting needs. `CAP_NET_ADMIN` is not in it: no program of this
-/// release attaches to a cgroup.
+/// Everything starting needs. `CAP_NET_ADMIN` is not in it: without it the programs that attach to
+/// the root cgroup are refused, which `bee-trace check` tells, and all others work.
 pub const NEEDS: &[Need] = &[
     need(Capability::CAP_BPF, "CAP_BPF", "load eBPF programs and make maps", When::NotAdmin),
     need(Capability::CAP_PERFMON, "CAP_PERFMON", "read kernel memory from eBPF programs", When::NotAdmin),

@@ -117,24 +117,6 @@ pub const BLIND: &[(&str, Tier, &str)] = &[
     ),
     ("file", Tier::Portable, RECEIVED),
     ("file", Tier::Portable, NO_DENIAL),
-    ("memory", Tier::Full, REFUSED_NAME),
-    (
-        "memory",
-        Tier::Full,
-        "of process_vm_readv and process_vm_writev before Linux 6.6 on x86-64, and of pidfd_getfd, it is told whether it was allowed; that it failed later is not",
-    ),
-    ("memory", Tier::Full, OPEN_BEFORE),
-    ("memory", Tier::Full, NO_DENIAL),
-    ("memory", Tier::Kprobe, REFUSED_NAME),
-    ("memory", Tier::Kprobe, "refused opens made through io_uring are not reported"),
-    ("memory", Tier::Kprobe, "of pidfd_getfd it is told whether it was allowed; that it failed later is not"),
-    (
-        "memory",
-        Tier::Kprobe,
-        "refused opens are not seen while more opens than the kernel keeps return probes for (10, or twice the processors) wait in an open at the same time; nor is another act while that many of its kind are under way",
-    ),
-    ("memory", Tier::Kprobe, OPEN_BEFORE),
-    ("memory", Tier::Kprobe, NO_DENIAL),
     ("network", Tier::Full, FAST_OPEN),
     ("network", Tier::Full, URING_INLINE),
     ("network", Tier::Full, OTHER_ENDS),
@@ -287,7 +269,6 @@ pub const BLIND: &[(&str, Tier, &str)] = &[
     ("kernel", Tier::Portable, NO_DENIAL),
 ];
 
-const KILLS: &str = "signals that are sent to the daemon's process group are not reported, nor can one be that ends the daemon at once (SIGKILL) or before it is on";
 const FAST_OPEN: &str =
     "how a connection ends that begins with data in its first packet is not known (result_unknown)";
 const URING_INLINE: &str =
@@ -296,6 +277,7 @@ const OTHER_ENDS: &str = "how a connection ends of a protocol beside TCP and UDP
 const IO_URING: &str = "how a connection or a datagram through io_uring ends is not known; listeners, accepted connections and sockets made through it, and its connections to local sockets, are not reported";
 const ENDS_LATER: &str = "how a connection ends that is not waited for is not told (in_progress)";
 const NO_CGROUP: &str = "where cgroup v2 is not mounted nothing made through io_uring is reported, and destinations are what the callers gave";
+const KILLS: &str = "signals that are sent to the daemon's process group are not reported, nor can one be that ends the daemon at once (SIGKILL) or before it is on";
 const REFUSED_NAME: &str = "of an open that is refused the target is who has the number in the name (target_as_given), below /proc and host.proc; a link on the way, and a procfs that is mounted elsewhere, are not followed";
 const OPEN_BEFORE: &str = "what is read by a descriptor of /proc that was open before, or that another process sent, is not reported";
 const NO_DENIAL: &str = "nothing can be denied";

@@ -494,46 +494,6 @@ const MEMORY_PORTABLE: Mechanism = Mechanism {
     },
 };
 
-const KERNEL: Mechanism = Mechanism {
-    object: "kernel",
-    slots: 1,
-    points: &[
-        required(
-            "eBPF, io_uring, clocks, signals, refused modules",
-            Proof::Always,
-            &[
-                variant("tp_btf__sys_exit", "tp_btf/sys_exit", 224, Tier::Tracepoint),
-                variant("raw_tp__sys_exit", "raw_tp/sys_exit", 225, Tier::Tracepoint),
-            ],
-        ),
-        Point {
-            // A kernel may be built without modules.
-            name: "modules",
-            required: false,
-            proof: Proof::None,
-            graded: true,
-            variants: &[
-                variant("tp_btf__module_load", "tp_btf/module_load", 227, Tier::Tracepoint),
-                variant("raw_tp__module_load", "raw_tp/module_load", 228, Tier::Tracepoint),
-            ],
-        },
-    ],
-    load: |btf, prepare, loaded| load::<skel::kernel::KernelSkelBuilder>(btf, prepare, loaded),
-};
-
-const KERNEL_PORTABLE: Mechanism = Mechanism {
-    object: "kernel_portable",
-    slots: 1,
-    points: &[required(
-        "modules, eBPF, io_uring, clocks, signals",
-        Proof::Always,
-        &[variant("raw_tp__sys_exit", "raw_tp/sys_exit", 226, Tier::Portable)],
-    )],
-    load: |btf, prepare, loaded| {
-        load::<skel::kernel_portable::KernelPortableSkelBuilder>(btf, prepare, loaded)
-    },
-};
-
 /// A program of the root cgroup: without it destinations are what callers gave.
 macro_rules! cgroup {
     ($what:literal, $hook:literal, $id:literal, $tier:expr, $proof:expr) => {
@@ -678,6 +638,46 @@ const NETWORK_PORTABLE: Mechanism = Mechanism {
     ],
     load: |btf, prepare, loaded| {
         load::<skel::network_portable::NetworkPortableSkelBuilder>(btf, prepare, loaded)
+    },
+};
+
+const KERNEL: Mechanism = Mechanism {
+    object: "kernel",
+    slots: 1,
+    points: &[
+        required(
+            "eBPF, io_uring, clocks, signals, refused modules",
+            Proof::Always,
+            &[
+                variant("tp_btf__sys_exit", "tp_btf/sys_exit", 224, Tier::Tracepoint),
+                variant("raw_tp__sys_exit", "raw_tp/sys_exit", 225, Tier::Tracepoint),
+            ],
+        ),
+        Point {
+            // A kernel may be built without modules.
+            name: "modules",
+            required: false,
+            proof: Proof::None,
+            graded: true,
+            variants: &[
+                variant("tp_btf__module_load", "tp_btf/module_load", 227, Tier::Tracepoint),
+                variant("raw_tp__module_load", "raw_tp/module_load", 228, Tier::Tracepoint),
+            ],
+        },
+    ],
+    load: |btf, prepare, loaded| load::<skel::kernel::KernelSkelBuilder>(btf, prepare, loaded),
+};
+
+const KERNEL_PORTABLE: Mechanism = Mechanism {
+    object: "kernel_portable",
+    slots: 1,
+    points: &[required(
+        "modules, eBPF, io_uring, clocks, signals",
+        Proof::Always,
+        &[variant("raw_tp__sys_exit", "raw_tp/sys_exit", 226, Tier::Portable)],
+    )],
+    load: |btf, prepare, loaded| {
+        load::<skel::kernel_portable::KernelPortableSkelBuilder>(btf, prepare, loaded)
     },
 };
 

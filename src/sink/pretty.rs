@@ -320,37 +320,6 @@ fn file_words(action: Action, file: &File, out: &mut Vec<u8>) {
     }
 }
 
-/// ` BPF_PROG_LOAD type 2`, ` nfs`, ` SIGTERM to bee-traced[812]`
-fn kernel_words(kernel: &Kernel, out: &mut Vec<u8>) {
-    if let Some(request) = kernel.request {
-        out.push(b' ');
-        out.extend_from_slice(request.as_bytes());
-    }
-    if let Some(module) = &kernel.module {
-        out.push(b' ');
-        push_quoted(out, module);
-    }
-    for (word, number) in
-        [(&b" type "[..], kernel.object_type), (b" id ", kernel.object_id), (b" entries ", kernel.entries)]
-    {
-        if let Some(number) = number {
-            out.extend_from_slice(word);
-            push_u64(out, number.into());
-        }
-    }
-    if let Some(signal) = kernel.signal {
-        out.push(b' ');
-        signal_words(signal, out);
-        match &kernel.target {
-            Some(target) => {
-                out.extend_from_slice(b" to ");
-                name_and_pid(&target.name, target.pid.unwrap_or(0), out);
-            }
-            None => out.extend_from_slice(b" to all"),
-        }
-    }
-}
-
 /// `198.51.100.7:443`, or without a port that is not known.
 pub(super) fn endpoint(end: Endpoint) -> String {
     match end.port {
@@ -386,6 +355,37 @@ fn network_words(action: Action, network: &Network, out: &mut Vec<u8>) {
     }
     if let Some(count) = network.count.filter(|count| *count != 1) {
         word(out, &format!("{count} datagrams"));
+    }
+}
+
+/// ` BPF_PROG_LOAD type 2`, ` nfs`, ` SIGTERM to bee-traced[812]`
+fn kernel_words(kernel: &Kernel, out: &mut Vec<u8>) {
+    if let Some(request) = kernel.request {
+        out.push(b' ');
+        out.extend_from_slice(request.as_bytes());
+    }
+    if let Some(module) = &kernel.module {
+        out.push(b' ');
+        push_quoted(out, module);
+    }
+    for (word, number) in
+        [(&b" type "[..], kernel.object_type), (b" id ", kernel.object_id), (b" entries ", kernel.entries)]
+    {
+        if let Some(number) = number {
+            out.extend_from_slice(word);
+            push_u64(out, number.into());
+        }
+    }
+    if let Some(signal) = kernel.signal {
+        out.push(b' ');
+        signal_words(signal, out);
+        match &kernel.target {
+            Some(target) => {
+                out.extend_from_slice(b" to ");
+                name_and_pid(&target.name, target.pid.unwrap_or(0), out);
+            }
+            None => out.extend_from_slice(b" to all"),
+        }
     }
 }
 

@@ -168,8 +168,9 @@ fn root_watch_shows_exactly_what_the_filter_lets_through() {
     run.lossless();
     // Those that were there at the end are told, and have seen it.
     let (events, notes) = grave.finish();
+    // The signal that ends it is grave too.
     let actions: Vec<&str> = events.iter().map(Event::action).collect();
-    assert_eq!(actions, ["stop"], "{notes}");
+    assert_eq!(actions, ["kill", "stop"], "{notes}");
     assert!(notes.contains("the daemon stops"), "{notes}");
     let done = pretty.0.wait_with_output().unwrap();
     let lines = String::from_utf8(done.stdout).unwrap();

@@ -27,5 +27,6 @@ mod process;
 mod refused;
 mod reload;
 mod rounds;
+mod service;
 mod sockets;
 mod storm;

@@ -201,6 +201,7 @@ fn sort(record: &Record<'_>) -> String {
         Body::Cgroup { removed, .. } => format!("{removed}"),
         Body::Socket(socket) => format!("{:?}", socket.fixed.facts),
         Body::Memory(memory) => format!("{}", u8::from(!memory.name.is_empty())),
+        Body::Kernel(_) => String::new(),
         Body::Fork { .. } => String::new(),
     };
     format!("{}-{:x}-{}-{shape}", head.kind, head.flags, head.result)

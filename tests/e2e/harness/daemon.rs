@@ -40,6 +40,11 @@ pub struct Daemon {
 impl Daemon {
     /// Starts the daemon on the fixture's configuration and waits for `start`.
     pub fn start(fixture: &Fixture, arguments: &[&str]) -> Self {
+        Self::start_as(fixture, arguments, &[])
+    }
+
+    /// As `start`, with these variables in its environment.
+    pub fn start_as(fixture: &Fixture, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let output = fixture.dir.join("events.json");
         let log = fixture.dir.join("daemon.log");
         let before = objects();
@@ -50,6 +55,7 @@ impl Daemon {
             command.args(["--force-tier", &tier]);
         }
         let child = command
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(File::create(&output).unwrap())
             .stderr(File::create(&log).unwrap())
