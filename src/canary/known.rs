@@ -138,6 +138,11 @@ impl Known {
     }
 
     fn opened(&mut self, header: &bee_header, file: &File<'_>) -> std::result::Result<(), String> {
+        if Flags(header.flags).contains(Flags::PATH_UNRESOLVED) && !self.leads_to_its(file.walk) {
+            // Since 6.9 a descriptor of a process is a file without a place (pidfs), and made by an open.
+            // Wrong types are told all the same: the two opens below must be seen.
+            return Ok(());
+        }
         let path = self.path("a file it opens", header, file.walk)?;
         same("how it opens a file", &file.fixed.access, &READ)?;
         if path == self.own {
@@ -173,6 +178,13 @@ impl Known {
     /// Whether this is a file of the process it reaches for.
     fn of_the_reached(&self, path: &[u8]) -> bool {
         REACHED.iter().any(|name| path == format!("/proc/{}/{name}", self.parent).as_bytes())
+    }
+
+    /// Whether a walked path is that of its own file.
+    fn leads_to_its(&self, walk: Walk<'_>) -> bool {
+        let mut path = Vec::new();
+        walk.write(&mut path);
+        path == self.own
     }
 
     /// Checks a walked path: it must be one of its files', and whole.

@@ -96,6 +96,7 @@ fn what_was_not_told_is_missed() {
     assert_eq!(open(elsewhere.as_bytes(), b"", &mut known, &header), Ok(()));
     header.flags = Flags::PATH_UNRESOLVED.0;
     assert!(open(&own, b"", &mut known, &header).unwrap_err().contains("does not lead to the root"));
+    assert_eq!(open(b"/", b"", &mut known, &header), Ok(()), "a pidfd has no place");
     header.flags = 0;
     assert_eq!(known.untold(false, true), Some("a refused open is not told"));
     header.result = -13;
