@@ -1,7 +1,7 @@
 //! Tries to change the kernel, and signals for the daemon. The machine's kernel is everybody's: what is
 //! done here is refused, all of it but a signal that changes nothing.
 
-use crate::harness::{Abi, Daemon, Event, Fixture, Ran, Run, check_process};
+use crate::harness::{Abi, Daemon, Event, Fixture, Ran, Run, check_process, tally};
 
 fn kernel<'r>(run: &'r Run, ran: &Ran) -> Vec<&'r Event> {
     run.of(ran.pid).filter(|event| event.text("bee.sensor") == "kernel").collect()
@@ -49,6 +49,7 @@ fn root_tries_to_change_the_kernel() {
     let run = daemon.stop();
     for (ran, want) in &done {
         let events = kernel(&run, ran);
+        tally::wanted("kernel", 3);
         assert_eq!(events.len(), 3, "{}: {events:#?}", want.act);
         for (event, (result, errno)) in events.iter().zip(&ran.acts) {
             assert_eq!(*result, -1, "{}", want.act);
@@ -64,6 +65,7 @@ fn root_tries_to_change_the_kernel() {
             assert_eq!(event.number("bee.object_id"), id, "{event}");
             check_process(event, &run, ran);
         }
+        tally::right("kernel", 3);
     }
     run.lossless();
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use crate::harness::{Abi, Daemon, Event, Fixture, Ran, Run, User, check_process, tier};
+use crate::harness::{Abi, Daemon, Event, Fixture, Ran, Run, User, check_process, tally, tier};
 
 /// A process that waits to be reached for.
 struct Target {
@@ -103,12 +103,14 @@ impl Want {
 
     /// Asserts that a trigger made exactly `count` events, all of them this and about `target`.
     fn exactly(&self, count: usize, run: &Run, ran: &Ran, target: &Target) {
+        tally::wanted("memory", count);
         let events = memory(run, ran.pid);
         for event in &events {
             self.check(event, ran, target);
             check_process(event, run, ran);
         }
         assert_eq!(events.len(), count, "{} events of {:?}", self.action, ran.args);
+        tally::right("memory", count);
     }
 
     fn check(&self, event: &Event, ran: &Ran, target: &Target) {
@@ -182,7 +184,7 @@ fn each(fixture: &Fixture, abi: Abi, target: &Target) -> Vec<(Ran, Want)> {
     let maps = |call: &str, file: &'static str| {
         (open(call, "r", file), Want::new("proc-maps", 21).request(file).access("read"))
     };
-    vec![
+    let mut made = vec![
         (trigger("attach").run().all_well(3), Want::new("ptrace", 73).request("PTRACE_ATTACH")),
         (trigger("seize").run().all_well(3), Want::new("ptrace", 73).request("PTRACE_SEIZE")),
         (trigger("read").args([&target.address]).run().all_well(3), Want::new("vm-read", 73)),
@@ -192,9 +194,12 @@ fn each(fixture: &Fixture, abi: Abi, target: &Target) -> Vec<(Ran, Want)> {
         (open("openat2", "rw", "mem"), Want::new("proc-mem", 73).request("mem").access("read-write")),
         (open("openat", "r", "environ"), Want::new("proc-environ", 47).request("environ").access("read")),
         maps("openat", "maps"),
-        maps("openat2", "smaps"),
-        maps("openat", "smaps_rollup"),
-    ]
+    ];
+    // A kernel may be built without these (PROC_PAGE_MONITOR).
+    if std::path::Path::new("/proc/self/smaps").exists() {
+        made.extend([maps("openat2", "smaps"), maps("openat", "smaps_rollup")]);
+    }
+    made
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
-use crate::harness::{Abi, Daemon, Event, Fixture, Ran, Run, check_process, tier};
+use crate::harness::{Abi, Daemon, Event, Fixture, Ran, Run, check_process, tally, tier};
 
 /// How a trigger calls the kernel, with the width of its program.
 fn gates() -> Vec<(Abi, &'static str)> {
@@ -92,12 +92,14 @@ impl Want {
 
     /// Asserts that the trigger made exactly `count` events with this action, all of them like this.
     fn exactly(&self, count: usize, run: &Run, ran: &Ran) -> Vec<Event> {
+        tally::wanted("network", count);
         let events: Vec<Event> =
             network(run, ran).into_iter().filter(|event| event.action() == self.action).cloned().collect();
         for event in &events {
             self.check(event, run, ran);
         }
         assert_eq!(events.len(), count, "{} events of {:?}; wanted: {self:?}", self.action, ran.args);
+        tally::right("network", count);
         events
     }
 
