@@ -84,7 +84,7 @@ if [ "${code:-99}" -ne 0 ]; then
   tail -n 40 "$out/log" "$out/console" 2>/dev/null | sed 's/^/  | /' >&2 || true
   printf 'failures:\n    vm::%s\n' "$name"
 fi
-sum=$(sed -n 's/^sum: //p' "$out/log" 2>/dev/null | tail -n1)
+sum=$(sed -n 's/^sum: //p' "$out/log" 2>/dev/null | tail -n1 || true)
 case ${code:-99} in
   0) echo "test result: ok. ${sum:-1 passed; 0 failed}" ;;
   *) echo "test result: FAILED. ${sum:-0 passed; 1 failed}" ;;
