@@ -10,17 +10,16 @@
 #include "kernel_calls.bpf.h"
 
 /* Whether the process `task` is the daemon or its scanner. */
-static __always_inline __u32 bee_is_ours(const struct bee_settings *set, __u64 task)
+static __always_inline __u32 bee_is_ours(__u64 task)
 {
 	__u32 tgid = task ? BPF_CORE_READ((struct task_struct *)task, tgid) : 0;
 
-	return tgid && (tgid == set->self_tgid || tgid == set->scanner_tgid) ? tgid : 0;
+	return tgid && (tgid == settings.self_tgid || tgid == settings.scanner_tgid) ? tgid : 0;
 }
 
 /* A system call that has ended: `call` has its number of the table for a kind. */
 __noinline int bee_on_kernel_call(__u64 regs, bee_what call)
 {
-	struct bee_settings *set = bee_settings();
 	struct bee_scratch *buffer = bee_scratch(0);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	__s32 result = BEE_WHAT_RESULT(call), number;
@@ -31,9 +30,7 @@ __noinline int bee_on_kernel_call(__u64 regs, bee_what call)
 	long size;
 	__u64 target;
 
-	if (!set)
-		return 0;
-	if (tgid == set->self_tgid || tgid == set->scanner_tgid)
+	if (tgid == settings.self_tgid || tgid == settings.scanner_tgid)
 		return 0;
 	if (!buffer) {
 		bee_count(BEE_KIND_BPF, BEE_CAUSE_NO_SCRATCH);
@@ -53,7 +50,7 @@ __noinline int bee_on_kernel_call(__u64 regs, bee_what call)
 			target = bee_descriptor_task(number);
 		else
 			target = number > 0 ? bee_numbered(bee_namespace(), number) : 0;
-		record->target = bee_is_ours(set, target);
+		record->target = bee_is_ours(target);
 		/* -1 is every process. */
 		if (!record->target && (index != KERNEL_KILL || number != -1))
 			return 0;
@@ -95,7 +92,7 @@ static __always_inline int bee_kernel_exit(void *address, __u64 number, long end
 		return 0;
 	is_compat = bee_compat_current();
 	call = is_compat ? compat : native;
-	if (!call || !bee_active(bee_settings()))
+	if (!call || !bee_active())
 		return 0;
 	/* A number, not a typed pointer, is what a global function takes. */
 	bpf_probe_read_kernel(&regs, sizeof(regs), address);
@@ -122,7 +119,7 @@ static __always_inline int bee_module(struct module *module, __u16 hook)
 	struct bee_kernel *record;
 	long size;
 
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
 	if (!buffer) {
 		bee_count(BEE_KIND_MODULE_LOAD, BEE_CAUSE_NO_SCRATCH);

@@ -13,6 +13,7 @@ mod both;
 mod check;
 mod control;
 mod flags;
+mod footprint;
 mod hog;
 mod identity;
 mod journal;
