@@ -9,6 +9,8 @@ mod blind;
 mod kernel_btf;
 pub mod loader;
 mod skipped;
+#[cfg(test)]
+mod stack_tests;
 mod tables;
 #[cfg(test)]
 mod tests;
