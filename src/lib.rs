@@ -31,6 +31,7 @@ pub mod event_docs;
 pub mod kernel;
 pub mod log;
 pub mod man;
+mod memory_use;
 pub mod path;
 pub mod pipeline;
 pub mod privilege;

@@ -11,6 +11,12 @@
 pub mod base {
     include!(concat!(env!("OUT_DIR"), "/base.skel.rs"));
 }
+pub mod exits {
+    include!(concat!(env!("OUT_DIR"), "/exits.skel.rs"));
+}
+pub mod exits_portable {
+    include!(concat!(env!("OUT_DIR"), "/exits_portable.skel.rs"));
+}
 pub mod process {
     include!(concat!(env!("OUT_DIR"), "/process.skel.rs"));
 }

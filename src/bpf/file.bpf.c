@@ -13,20 +13,13 @@
  */
 #include "given.bpf.h"
 
-/* bee_misses_read apart: its buffer must not lie below all that is done with a file of ours,
- * for the stack of a program and all its functions is 512 bytes together (before 6.13). */
-__noinline int bee_is_foreign(__u64 file)
-{
-	return bee_misses_read((struct file *)file);
-}
-
-/* An act on an open descriptor: an open that succeeded, fchmod, fchown, ftruncate. */
+/* An act on an open descriptor: an open that succeeded, fchmod, fchown, ftruncate. Whether the
+ * memory sensor wants it too. */
 __noinline int bee_on_descriptor(__u64 regs, bee_what call)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
 	struct bee_act unpacked, *act = &unpacked;
 	__u64 value = 0, value_2 = 0;
-	__u32 descriptor, f_mode;
+	__u32 descriptor, f_mode, says = 0;
 	struct file *file;
 	bee_what what;
 	bool opened;
@@ -36,28 +29,33 @@ __noinline int bee_on_descriptor(__u64 regs, bee_what call)
 	opened = act->call->kind == BEE_KIND_OPEN;
 	descriptor =
 		opened ? (__u32)BEE_WHAT_RESULT(call) : (__u32)bee_arg(act, act->call->descriptor);
-	file = bee_descriptor_file(task, descriptor);
-	if (opened && bee_is_foreign((__u64)file))
-		return 0;
+	file = bee_descriptor_file(descriptor);
+	if (opened)
+		says = bee_misses_read((__u64)file);
+	if (says & BEE_MISSES)
+		return says & BEE_ON_PROC;
 	f_mode = BPF_CORE_READ(file, f_mode);
 	if (f_mode & FMODE_PATH) {
 		struct bee_settings *set = bee_settings();
 
 		if (!set || bpf_get_current_pid_tgid() >> 32 != set->scanner_tgid)
 			return 0;
-		return bee_taught(what, (__u64)BPF_CORE_READ(file, f_path.dentry),
-				  (__u64)BPF_CORE_READ(file, f_path.mnt),
-				  bee_arg(act, act->call->value_2));
+		bee_taught(what, (__u64)BPF_CORE_READ(file, f_path.dentry),
+			   (__u64)BPF_CORE_READ(file, f_path.mnt),
+			   bee_arg(act, act->call->value_2));
+		return 0;
 	}
 	if (!opened) {
 		f_mode = BEE_NO_OPEN;
 		value = bee_value(act);
 		value_2 = bee_value_2(act);
 	}
-	return bee_on_inode(what, (__u64)&file->f_path, f_mode, value, value_2);
+	bee_on_inode(what, (__u64)&file->f_path, f_mode, value, value_2);
+	return says & BEE_ON_PROC;
 }
 
-/* `address` is the context's first word: the registers. */
+/* `address` is the context's first word: the registers. Whether the memory sensor, which reads
+ * opens too, wants this one. */
 static __always_inline int bee_sys_exit(void *address, __u64 number, long ended, __u16 hook)
 {
 	/* Before 5.15 arm64 gives the result of a 32-bit call without its sign above bit 31; every
@@ -66,7 +64,7 @@ static __always_inline int bee_sys_exit(void *address, __u64 number, long ended,
 	const struct bee_settings *set;
 	const struct bee_call *call;
 	__u8 native, compat, index;
-	bool is_compat, opened;
+	bool is_compat, opened, open;
 	__u64 regs = 0;
 	bee_what what;
 
@@ -79,18 +77,19 @@ static __always_inline int bee_sys_exit(void *address, __u64 number, long ended,
 	compat = bee_compat_calls[number];
 	if (!(native | compat))
 		return 0;
-	is_compat = bee_compat((void *)bpf_get_current_task());
+	is_compat = bee_compat_current();
 	index = is_compat ? compat : native;
 	set = bee_settings();
 	if (!index || !bee_active(set))
 		return 0;
 	call = &bee_calls[index & (CALL_ROOM - 1)];
+	open = call->kind == BEE_KIND_OPEN;
 	/* Other failures changed nothing and showed nothing. */
 	if (result < 0 && result != -EACCES && result != -EPERM)
-		return 0;
+		return open;
 	what = bee_pack(hook, index, is_compat, 0, result);
 	/* Of an open that succeeded only the scanner's has an argument of interest. */
-	opened = call->kind == BEE_KIND_OPEN && result >= 0;
+	opened = open && result >= 0;
 	if (!opened || bpf_get_current_pid_tgid() >> 32 == set->scanner_tgid)
 		/* A number, not a typed pointer, is what a global function takes. */
 		bpf_probe_read_kernel(&regs, sizeof(regs), address);
@@ -99,19 +98,24 @@ static __always_inline int bee_sys_exit(void *address, __u64 number, long ended,
 	/* open_by_handle_at refused: the handle is not a name, and nothing was opened. */
 	if (call->name == NO_ARG)
 		return 0;
-	return bee_on_names(regs, what);
+	bee_on_names(regs, what);
+	return open;
 }
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(tp_btf__sys_exit, struct pt_regs *regs, long result)
 {
-	return bee_sys_exit(ctx, bee_syscall_number(regs), result, BEE_HOOK_TP_BTF_SYS_EXIT);
+	if (bee_sys_exit(ctx, bee_syscall_number(regs), result, BEE_HOOK_TP_BTF_SYS_EXIT))
+		bee_hand_on(ctx, exits_typed, BEE_READER_MEMORY);
+	return 0;
 }
 
 SEC("raw_tp/sys_exit")
 int BPF_PROG(raw_tp__sys_exit, struct pt_regs *regs, long result)
 {
-	return bee_sys_exit(ctx, bee_syscall_number_core(regs), result, BEE_HOOK_RAW_TP_SYS_EXIT);
+	if (bee_sys_exit(ctx, bee_syscall_number_core(regs), result, BEE_HOOK_RAW_TP_SYS_EXIT))
+		bee_hand_on(ctx, exits_raw, BEE_READER_MEMORY);
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -17,7 +17,7 @@ static __always_inline struct bee_file *bee_file_record(bee_what what, struct be
 	struct bee_file *record = bee_fixed(buffer, struct bee_file);
 
 	bee_begin(BEE_WHAT_PLACE(what), kind, BEE_WHAT_HOOK(what), sizeof(*record));
-	if (bee_compat((void *)bpf_get_current_task()))
+	if (bee_compat_current())
 		record->header.flags |= BEE_FLAG_COMPAT;
 	if (BEE_WHAT_RESULT(what) < 0)
 		record->header.result = BEE_WHAT_RESULT(what);
@@ -174,42 +174,34 @@ static __always_inline bool bee_misses(struct file *file)
 	       bee_passes(set, inode->i_mode, inode->i_ino, inode->i_sb->s_dev, file->f_mode);
 }
 
-/*
- * Of a file at some address. Reading kernel memory is the price here, and it is paid for each
- * reading, not for its bytes: the fields that lie near each other in every kernel are read at once.
- */
-#define BEE_NEAR 96
+/* What bee_misses_read says of an open file. */
+#define BEE_MISSES  1 /* it is none of ours */
+#define BEE_ON_PROC 2 /* it is of /proc, where the memory sensor looks too */
 
-#define bee_near(block, type, field)                                                      \
-	({                                                                                \
-		__u32 at_ = bpf_core_field_offset(type, field);                           \
-		at_ <= BEE_NEAR - 8 ? *(typeof(((type *)0)->field) *)((block) + at_) : 0; \
-	})
-#define bee_is_near(type, field) (bpf_core_field_offset(type, field) <= BEE_NEAR - 8)
-
-static __always_inline bool bee_misses_read(struct file *file)
+/* Of a file at some address. By itself, because its copies would lie on the stack of whoever
+ * goes on from here. */
+__noinline int bee_misses_read(__u64 file)
 {
 	struct bee_settings *set = bee_settings();
-	__u8 near[BEE_NEAR] __attribute__((aligned(8)));
-	struct super_block *super;
-	struct inode *inode;
-	__u32 f_mode, mode;
-	__u64 number;
+	struct bee_near near;
+	__u32 f_mode, mode, device, says = 0;
+	__u64 number, inode, super;
 
-	if (!set || !bee_is_near(struct file, f_inode) || !bee_is_near(struct file, f_mode) ||
-	    !bee_is_near(struct inode, i_mode) || !bee_is_near(struct inode, i_ino) ||
-	    !bee_is_near(struct inode, i_sb))
-		return false;
-	if (bpf_probe_read_kernel(near, sizeof(near), file))
-		return false;
-	inode = bee_near(near, struct file, f_inode);
-	f_mode = (__u64)bee_near(near, struct file, f_mode);
-	if (bpf_probe_read_kernel(near, sizeof(near), inode))
-		return false;
-	mode = bee_near(near, struct inode, i_mode);
-	number = bee_near(near, struct inode, i_ino);
-	super = bee_near(near, struct inode, i_sb);
-	return bee_passes(set, mode, number, BPF_CORE_READ(super, s_dev), f_mode);
+	if (!set || !bee_near_read(&near, file))
+		return BEE_ON_PROC;
+	inode = (__u64)bee_near(&near, file, struct file, f_inode);
+	f_mode = (__u32)bee_near(&near, file, struct file, f_mode);
+	if (!bee_near_read(&near, inode))
+		return BEE_ON_PROC;
+	mode = bee_near(&near, inode, struct inode, i_mode);
+	number = bee_near(&near, inode, struct inode, i_ino);
+	super = (__u64)bee_near(&near, inode, struct inode, i_sb);
+	if (!bee_near_read(&near, super))
+		return BEE_ON_PROC;
+	device = bee_near(&near, super, struct super_block, s_dev);
+	if (bee_near(&near, super, struct super_block, s_magic) == PROC_SUPER_MAGIC)
+		says = BEE_ON_PROC;
+	return says | (bee_passes(set, mode, number, device, f_mode) ? BEE_MISSES : 0);
 }
 
 /* Of an inode that is not that of an open. */

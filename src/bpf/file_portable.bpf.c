@@ -140,8 +140,7 @@ __noinline int bee_on_given(__u64 regs, bee_what call)
 	return 0;
 }
 
-SEC("raw_tp/sys_exit")
-int BPF_PROG(raw_tp__sys_exit, __u64 regs, long ended)
+static __always_inline int bee_sys_exit(__u64 regs, long ended)
 {
 	const struct bee_call *call;
 	struct bee_saved saved;
@@ -175,6 +174,14 @@ int BPF_PROG(raw_tp__sys_exit, __u64 regs, long ended)
 	}
 	return bee_on_given(regs,
 			    bee_pack(BEE_HOOK_PORTABLE_SYS_EXIT, index, is_compat, 0, result));
+}
+
+SEC("raw_tp/sys_exit")
+int BPF_PROG(raw_tp__sys_exit, __u64 regs, long ended)
+{
+	bee_sys_exit(regs, ended);
+	bee_hand_on(ctx, exits_raw, BEE_READER_MEMORY);
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "GPL";

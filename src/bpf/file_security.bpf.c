@@ -65,7 +65,7 @@ static __always_inline int bee_opened(struct file *file, __u16 hook, __u8 slot, 
 {
 	__u32 f_mode;
 
-	if (direct ? bee_misses(file) : bee_misses_read(file))
+	if (direct ? bee_misses(file) : bee_misses_read((__u64)file) & BEE_MISSES)
 		return 0;
 	f_mode = BPF_CORE_READ(file, f_mode);
 	if (f_mode & FMODE_PATH || BPF_CORE_READ(file, f_flags) & FMODE_EXEC)

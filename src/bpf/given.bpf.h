@@ -9,15 +9,6 @@
 #include "file.bpf.h"
 #include "call.bpf.h"
 
-static __always_inline struct file *bee_descriptor_file(struct task_struct *task, __u32 descriptor)
-{
-	struct file **slots = BPF_CORE_READ(task, files, fdt, fd);
-	struct file *file = NULL;
-
-	bpf_probe_read_kernel(&file, sizeof(file), slots + descriptor);
-	return file;
-}
-
 /* Beside the number of the name: the string is the kernel's own copy. */
 #define BEE_NAME_OF_KERNEL 2
 
@@ -60,7 +51,7 @@ __noinline int bee_read_name(__u32 place, __u64 address, __u32 directory, __u32 
 	} else if ((int)directory == AT_FDCWD) {
 		start = &BPF_CORE_READ(task, fs)->pwd;
 	} else {
-		file = bee_descriptor_file(task, directory);
+		file = bee_descriptor_file(directory);
 		start = &file->f_path;
 		/* linkat(fd, "", …, AT_EMPTY_PATH): the descriptor is the file. */
 		if (!first)

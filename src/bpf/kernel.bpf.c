@@ -66,8 +66,7 @@ __noinline int bee_on_kernel_call(__u64 regs, bee_what call)
 		if (result >= 0)
 			return 0;
 		if (index == KERNEL_FINIT_MODULE) {
-			dentry = BPF_CORE_READ(bee_file_of((void *)bpf_get_current_task(),
-							   bee_kernel_arg(regs, compat, 0)),
+			dentry = BPF_CORE_READ(bee_descriptor_file(bee_kernel_arg(regs, compat, 0)),
 					       f_path.dentry);
 			size = bpf_probe_read_kernel_str(buffer->tail, 256,
 							 BPF_CORE_READ(dentry, d_name.name));
@@ -88,13 +87,13 @@ static __always_inline int bee_kernel_exit(void *address, __u64 number, long end
 #if defined(__TARGET_ARCH_x86)
 	number &= ~0x40000000ull; /* x32 */
 #endif
-	if (number >= BEE_KERNEL_CALLS)
+	if (number >= BEE_SYSCALLS)
 		return 0;
 	native = bee_kernel_native[number];
 	compat = bee_kernel_compat[number];
 	if (!(native | compat))
 		return 0;
-	is_compat = bee_compat((void *)bpf_get_current_task());
+	is_compat = bee_compat_current();
 	call = is_compat ? compat : native;
 	if (!call || !bee_active(bee_settings()))
 		return 0;

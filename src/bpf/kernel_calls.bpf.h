@@ -6,6 +6,7 @@
 #pragma once
 
 #include "act.bpf.h"
+#include "numbers.bpf.h"
 #include "registers.bpf.h"
 
 enum bee_kernel_call {
@@ -24,68 +25,10 @@ enum bee_kernel_call {
 	KERNEL_PIDFD_SIGNAL,  /* descriptor, signal */
 };
 
-#define BEE_KERNEL_CALLS 544 /* numbers looked at; x32's bit is taken off first */
-
-// clang-format off
-#if defined(__TARGET_ARCH_x86)
-
-/* arch/x86/entry/syscalls/syscall_64.tbl; from 512 on x32's own */
-const __u8 bee_kernel_native[BEE_KERNEL_CALLS] = {
-	[62] = KERNEL_KILL,		[129] = KERNEL_KILL, /* rt_sigqueueinfo */
-	[159] = KERNEL_ADJTIMEX,	[164] = KERNEL_SETTIMEOFDAY,
-	[175] = KERNEL_INIT_MODULE,	[200] = KERNEL_KILL, /* tkill */
-	[227] = KERNEL_CLOCK_SETTIME,	[234] = KERNEL_TGKILL,
-	[297] = KERNEL_TGKILL, /* rt_tgsigqueueinfo */
-	[305] = KERNEL_CLOCK_ADJTIME,	[313] = KERNEL_FINIT_MODULE,
-	[321] = KERNEL_BPF,		[424] = KERNEL_PIDFD_SIGNAL,
-	[425] = KERNEL_IO_URING,	[524] = KERNEL_KILL,
-	[536] = KERNEL_TGKILL,
-};
-
-/* arch/x86/entry/syscalls/syscall_32.tbl */
-const __u8 bee_kernel_compat[BEE_KERNEL_CALLS] = {
-	[25] = KERNEL_STIME,		[37] = KERNEL_KILL,
-	[79] = KERNEL_SETTIMEOFDAY,	[124] = KERNEL_ADJTIMEX,
-	[128] = KERNEL_INIT_MODULE,	[178] = KERNEL_KILL, /* rt_sigqueueinfo */
-	[238] = KERNEL_KILL, /* tkill */
-	[264] = KERNEL_CLOCK_SETTIME,	[270] = KERNEL_TGKILL,
-	[335] = KERNEL_TGKILL, /* rt_tgsigqueueinfo */
-	[343] = KERNEL_CLOCK_ADJTIME,	[350] = KERNEL_FINIT_MODULE,
-	[357] = KERNEL_BPF,		[404] = KERNEL_CLOCK_SETTIME, /* 64 */
-	[405] = KERNEL_CLOCK_ADJTIME, /* 64 */
-	[424] = KERNEL_PIDFD_SIGNAL,	[425] = KERNEL_IO_URING,
-};
-
-#elif defined(__TARGET_ARCH_arm64)
-
-/* include/uapi/asm-generic/unistd.h */
-const __u8 bee_kernel_native[BEE_KERNEL_CALLS] = {
-	[105] = KERNEL_INIT_MODULE,	[112] = KERNEL_CLOCK_SETTIME,
-	[129] = KERNEL_KILL,		[130] = KERNEL_KILL, /* tkill */
-	[131] = KERNEL_TGKILL,		[138] = KERNEL_KILL, /* rt_sigqueueinfo */
-	[170] = KERNEL_SETTIMEOFDAY,	[171] = KERNEL_ADJTIMEX,
-	[240] = KERNEL_TGKILL, /* rt_tgsigqueueinfo */
-	[266] = KERNEL_CLOCK_ADJTIME,	[273] = KERNEL_FINIT_MODULE,
-	[280] = KERNEL_BPF,		[424] = KERNEL_PIDFD_SIGNAL,
-	[425] = KERNEL_IO_URING,
-};
-
-/* arch/arm/tools/syscall.tbl */
-const __u8 bee_kernel_compat[BEE_KERNEL_CALLS] = {
-	[37] = KERNEL_KILL,		[79] = KERNEL_SETTIMEOFDAY,
-	[124] = KERNEL_ADJTIMEX,	[128] = KERNEL_INIT_MODULE,
-	[178] = KERNEL_KILL, /* rt_sigqueueinfo */
-	[238] = KERNEL_KILL, /* tkill */
-	[262] = KERNEL_CLOCK_SETTIME,	[268] = KERNEL_TGKILL,
-	[363] = KERNEL_TGKILL, /* rt_tgsigqueueinfo */
-	[372] = KERNEL_CLOCK_ADJTIME,	[379] = KERNEL_FINIT_MODULE,
-	[386] = KERNEL_BPF,		[404] = KERNEL_CLOCK_SETTIME, /* 64 */
-	[405] = KERNEL_CLOCK_ADJTIME, /* 64 */
-	[424] = KERNEL_PIDFD_SIGNAL,	[425] = KERNEL_IO_URING,
-};
-#endif
-// clang-format on
-
+#define BEE_ROW(number, call) [number] = KERNEL_##call,
+const __u8 bee_kernel_native[BEE_SYSCALLS] = {BEE_KERNEL_NATIVE(BEE_ROW)};
+const __u8 bee_kernel_compat[BEE_SYSCALLS] = {BEE_KERNEL_COMPAT(BEE_ROW)};
+#undef BEE_ROW
 static __always_inline __u64 bee_kernel_arg(__u64 regs, bool compat, __u8 number)
 {
 	__u64 value = 0;

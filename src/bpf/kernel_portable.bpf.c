@@ -61,7 +61,7 @@ int BPF_PROG(raw_tp__sys_exit, __u64 regs, long ended)
 	if (bee_saved_read(&saved, regs))
 		return 0;
 	number = bee_saved_number(&saved);
-	if (number >= BEE_KERNEL_CALLS)
+	if (number >= BEE_SYSCALLS)
 		return 0;
 	native = bee_kernel_native[number];
 	compat = bee_kernel_compat[number];

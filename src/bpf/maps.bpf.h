@@ -9,6 +9,13 @@
 /* Set by the loader before load; compared with settings.generation. */
 const volatile __u32 bee_generation = 1;
 
+/* What the loader found out, set before load: code for the other case is left out. */
+struct bee_found {
+	__u32 exits; /* programs lie in the arrays `exits_*`, and hand on */
+	__u32 typed; /* the current task can be had with its type: its fields need no helper */
+};
+const volatile struct bee_found bee_found SEC(".rodata.found");
+
 /* Rings: alerts apart from bulk, so that a flood of one cannot hide the other.
  * Sizes are set by the loader from limits.*_ring_kib. */
 struct {
@@ -114,6 +121,16 @@ struct bee_given {
 	__u64 flags;
 };
 
+/*
+ * The beginning of a kernel structure, read at once: what is paid for is each reading, not its
+ * bytes, and fields that are wanted together lie near each other in every kernel.
+ */
+#define BEE_NEAR 104
+
+struct bee_near {
+	__u8 bytes[BEE_NEAR] __attribute__((aligned(8)));
+};
+
 /* A walk under way: see path.bpf.h. */
 struct bee_walk_state {
 	__u64 dentry;
@@ -182,6 +199,7 @@ struct bee_scratch {
 	struct bee_env_state env;
 	struct bee_stack_state stack;
 	struct bee_given given[2];
+	struct bee_near near;
 	__u8 fixed[BEE_FIXED_MAX];
 	__u8 tail[BEE_TAIL_SIZE];
 };
@@ -265,3 +283,34 @@ struct {
 	__type(key, __u64); /* thread group and descriptor */
 	__type(value, __u32);
 } pidfds SEC(".maps");
+
+/* Sensors that read system calls at their end: places in the two arrays below. */
+enum bee_reader {
+	BEE_READER_FILE,
+	BEE_READER_MEMORY,
+	BEE_READER_NETWORK,
+	BEE_READER_KERNEL,
+	BEE_READER_COUNT,
+};
+
+/* Their programs, by kind: an array takes programs of one kind only. See exits.bpf.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, BEE_READER_COUNT);
+	__type(key, __u32);
+	__type(value, __u32);
+} exits_typed SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, BEE_READER_COUNT);
+	__type(key, __u32);
+	__type(value, __u32);
+} exits_raw SEC(".maps");
+
+/* For a program that has done with a call another sensor reads too. */
+#define bee_hand_on(ctx, array, reader)                            \
+	do {                                                       \
+		if (bee_found.exits)                               \
+			bpf_tail_call_static(ctx, &array, reader); \
+	} while (0)

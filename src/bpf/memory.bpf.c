@@ -13,7 +13,6 @@
 
 static __always_inline int bee_memory_exit(void *address, __u64 number, long ended, __u16 hook)
 {
-	struct task_struct *task;
 	__s32 result = ended; /* 32-bit programs of old arm64 kernels get no more */
 	__u8 native, compat, call;
 	struct file *file;
@@ -25,14 +24,13 @@ static __always_inline int bee_memory_exit(void *address, __u64 number, long end
 #if defined(__TARGET_ARCH_x86)
 	number &= ~0x40000000ull; /* x32 */
 #endif
-	if (number >= BEE_MEMORY_CALLS)
+	if (number >= BEE_SYSCALLS)
 		return 0;
 	native = bee_memory_native[number];
 	compat = bee_memory_compat[number];
 	if (!(native | compat))
 		return 0;
-	task = (void *)bpf_get_current_task();
-	is_compat = bee_compat(task);
+	is_compat = bee_compat_current();
 	call = is_compat ? compat : native;
 	if (!call || call == MEMORY_PIDFD || !bee_active(bee_settings()))
 		return 0;
@@ -43,7 +41,7 @@ static __always_inline int bee_memory_exit(void *address, __u64 number, long end
 		return bee_on_call(regs, what);
 	}
 	if (result >= 0) {
-		file = bee_file_of(task, result);
+		file = bee_descriptor_file(result);
 		f_mode = BPF_CORE_READ(file, f_mode);
 		if (f_mode & FMODE_PATH)
 			return 0;

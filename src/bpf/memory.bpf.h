@@ -12,8 +12,7 @@
 #include "core.bpf.h"
 #include "memory_calls.bpf.h"
 
-#define PROC_SUPER_MAGIC 0x9fa0
-#define PID_FS_MAGIC	 0x50494446 /* since 6.9: descriptors of processes */
+#define PID_FS_MAGIC 0x50494446 /* since 6.9: descriptors of processes */
 
 /* The process of a number in a pid namespace; 0: there is none. */
 __noinline __u64 bee_numbered(__u64 namespace, __u32 number)
@@ -190,15 +189,6 @@ static __always_inline bool bee_refused(__s32 result)
 	return result == -EACCES || result == -EPERM || result == -ESRCH;
 }
 
-static __always_inline struct file *bee_file_of(struct task_struct *task, __u32 descriptor)
-{
-	struct file **slots = BPF_CORE_READ(task, files, fdt, fd);
-	struct file *file = NULL;
-
-	bpf_probe_read_kernel(&file, sizeof(file), slots + descriptor);
-	return file;
-}
-
 /*
  * An open that was refused, by the name it was tried under: where that has no more than one
  * component, the directory tells the target. User space takes longer ones apart.
@@ -219,7 +209,7 @@ __noinline int bee_on_refused_name(bee_what what, __u64 name, __u32 directory, _
 		if ((__s32)directory == AT_FDCWD)
 			dentry = BPF_CORE_READ(task, fs, pwd.dentry);
 		else
-			dentry = BPF_CORE_READ(bee_file_of(task, directory), f_path.dentry);
+			dentry = BPF_CORE_READ(bee_descriptor_file(directory), f_path.dentry);
 		number = bee_proc_directory(dentry, &namespace);
 		if (number)
 			target = bee_numbered(namespace, number);
@@ -231,8 +221,7 @@ __noinline int bee_on_refused_name(bee_what what, __u64 name, __u32 directory, _
 /* The process a descriptor stands for (pidfd_pid of the kernel); 0: it is none. */
 static __always_inline __u64 bee_descriptor_task(__u32 descriptor)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct file *file = bee_file_of(task, descriptor);
+	struct file *file = bee_descriptor_file(descriptor);
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	struct hlist_node *first;
 	struct pid *pid;

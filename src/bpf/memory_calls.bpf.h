@@ -6,6 +6,7 @@
 #pragma once
 
 #include "act.bpf.h"
+#include "numbers.bpf.h"
 #include "registers.bpf.h"
 
 #define ESRCH  3
@@ -32,43 +33,10 @@ enum bee_memory_call {
 	MEMORY_OPENAT2,	 /* directory, name, struct open_how */
 };
 
-#define BEE_MEMORY_CALLS 548 /* numbers looked at; x32's bit is taken off first */
-
-// clang-format off
-#if defined(__TARGET_ARCH_x86)
-
-/* arch/x86/entry/syscalls/syscall_64.tbl; from 512 on x32's own */
-const __u8 bee_memory_native[BEE_MEMORY_CALLS] = {
-	[2] = MEMORY_OPEN,	[85] = MEMORY_CREAT,	[101] = MEMORY_PTRACE,
-	[257] = MEMORY_OPENAT,	[310] = MEMORY_VM_READ, [311] = MEMORY_VM_WRITE,
-	[434] = MEMORY_PIDFD,	[437] = MEMORY_OPENAT2, [438] = MEMORY_GETFD,	[521] = MEMORY_PTRACE,
-	[539] = MEMORY_VM_READ, [540] = MEMORY_VM_WRITE,
-};
-
-/* arch/x86/entry/syscalls/syscall_32.tbl */
-const __u8 bee_memory_compat[BEE_MEMORY_CALLS] = {
-	[5] = MEMORY_OPEN,	[8] = MEMORY_CREAT,	[26] = MEMORY_PTRACE,
-	[295] = MEMORY_OPENAT,	[347] = MEMORY_VM_READ, [348] = MEMORY_VM_WRITE,
-	[434] = MEMORY_PIDFD,	[437] = MEMORY_OPENAT2, [438] = MEMORY_GETFD,
-};
-
-#elif defined(__TARGET_ARCH_arm64)
-
-/* include/uapi/asm-generic/unistd.h */
-const __u8 bee_memory_native[BEE_MEMORY_CALLS] = {
-	[56] = MEMORY_OPENAT,	 [117] = MEMORY_PTRACE,	 [270] = MEMORY_VM_READ,
-	[271] = MEMORY_VM_WRITE, [434] = MEMORY_PIDFD,	[437] = MEMORY_OPENAT2, [438] = MEMORY_GETFD,
-};
-
-/* arch/arm/tools/syscall.tbl */
-const __u8 bee_memory_compat[BEE_MEMORY_CALLS] = {
-	[5] = MEMORY_OPEN,	[8] = MEMORY_CREAT,	[26] = MEMORY_PTRACE,
-	[322] = MEMORY_OPENAT,	[376] = MEMORY_VM_READ, [377] = MEMORY_VM_WRITE,
-	[434] = MEMORY_PIDFD,	[437] = MEMORY_OPENAT2, [438] = MEMORY_GETFD,
-};
-#endif
-// clang-format on
-
+#define BEE_ROW(number, call) [number] = MEMORY_##call,
+const __u8 bee_memory_native[BEE_SYSCALLS] = {BEE_OPENS_NATIVE(BEE_ROW) BEE_MEMORY_NATIVE(BEE_ROW)};
+const __u8 bee_memory_compat[BEE_SYSCALLS] = {BEE_OPENS_COMPAT(BEE_ROW) BEE_MEMORY_COMPAT(BEE_ROW)};
+#undef BEE_ROW
 static __always_inline bool bee_is_open(__u8 call)
 {
 	return call >= MEMORY_OPEN;

@@ -31,7 +31,7 @@ static __always_inline bool bee_is_error(__u64 pointer)
 
 static __always_inline bool bee_in_compat(void)
 {
-	return bee_compat((void *)bpf_get_current_task());
+	return bee_compat_current();
 }
 
 /* What happened by this hook, and how it ended; the kind comes later. */
@@ -63,7 +63,7 @@ static __always_inline __u64 bee_caller(__u8 *call)
 #if defined(__TARGET_ARCH_x86)
 		number &= ~0x40000000ull; /* x32 */
 #endif
-		if (number >= BEE_MEMORY_CALLS)
+		if (number >= BEE_SYSCALLS)
 			continue;
 		*call = compat ? bee_memory_compat[number] : bee_memory_native[number];
 		if (*call)

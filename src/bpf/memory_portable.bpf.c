@@ -115,7 +115,7 @@ int BPF_PROG(raw_tp__sys_exit, __u64 regs, long ended)
 	if (!bee_reached(result) || bee_saved_read(&saved, regs))
 		return 0;
 	number = bee_saved_number(&saved);
-	if (number >= BEE_MEMORY_CALLS)
+	if (number >= BEE_SYSCALLS)
 		return 0;
 	native = bee_memory_native[number];
 	compat = bee_memory_compat[number];

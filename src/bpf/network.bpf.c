@@ -87,7 +87,7 @@ static __always_inline int bee_net_sys_exit(void *address, __u64 number, long en
 #endif
 	if (!bee_net_number(number, &native, &compat))
 		return 0;
-	call.compat = bee_compat((void *)bpf_get_current_task());
+	call.compat = bee_compat_current();
 	call.index = call.compat ? compat : native;
 	if (!call.index || !bee_active(bee_settings()))
 		return 0;

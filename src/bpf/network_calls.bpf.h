@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "numbers.bpf.h"
 #include "registers.bpf.h"
 
 enum bee_net_index {
@@ -27,40 +28,10 @@ enum bee_net_index {
 	NET_SOCKETCALL,
 };
 
-#define BEE_NET_SYSCALLS 576 /* x32 has two of its own behind the others */
-
-#if defined(__TARGET_ARCH_x86)
-
-/* arch/x86/entry/syscalls/syscall_64.tbl */
-const __u8 bee_net_native[BEE_NET_SYSCALLS] = {
-	[41] = NET_SOCKET,    [42] = NET_CONNECT,   [43] = NET_ACCEPT,	 [44] = NET_SENDTO,
-	[46] = NET_SENDMSG,   [49] = NET_BIND,	    [50] = NET_LISTEN,	 [288] = NET_ACCEPT,
-	[307] = NET_SENDMMSG, [426] = NET_IO_URING, [518] = NET_SENDMSG, [538] = NET_SENDMMSG,
-};
-
-/* arch/x86/entry/syscalls/syscall_32.tbl */
-const __u8 bee_net_compat[BEE_NET_SYSCALLS] = {
-	[102] = NET_SOCKETCALL, [345] = NET_SENDMMSG, [359] = NET_SOCKET, [361] = NET_BIND,
-	[362] = NET_CONNECT,	[363] = NET_LISTEN,   [364] = NET_ACCEPT, [369] = NET_SENDTO,
-	[370] = NET_SENDMSG,	[426] = NET_IO_URING,
-};
-
-#elif defined(__TARGET_ARCH_arm64)
-
-/* include/uapi/asm-generic/unistd.h */
-const __u8 bee_net_native[BEE_NET_SYSCALLS] = {
-	[198] = NET_SOCKET,   [200] = NET_BIND,	    [201] = NET_LISTEN,	 [202] = NET_ACCEPT,
-	[203] = NET_CONNECT,  [206] = NET_SENDTO,   [211] = NET_SENDMSG, [242] = NET_ACCEPT,
-	[269] = NET_SENDMMSG, [426] = NET_IO_URING,
-};
-
-/* arch/arm/tools/syscall.tbl */
-const __u8 bee_net_compat[BEE_NET_SYSCALLS] = {
-	[281] = NET_SOCKET, [282] = NET_BIND,	  [283] = NET_CONNECT,	[284] = NET_LISTEN,
-	[285] = NET_ACCEPT, [289] = NET_SEND,	  [290] = NET_SENDTO,	[296] = NET_SENDMSG,
-	[366] = NET_ACCEPT, [374] = NET_SENDMMSG, [426] = NET_IO_URING,
-};
-#endif
+#define BEE_ROW(number, call) [number] = NET_##call,
+const __u8 bee_net_native[BEE_SYSCALLS] = {BEE_NETWORK_NATIVE(BEE_ROW)};
+const __u8 bee_net_compat[BEE_SYSCALLS] = {BEE_NETWORK_COMPAT(BEE_ROW)};
+#undef BEE_ROW
 
 /* The calls behind socketcall(2), by its first argument (linux/net.h). */
 const __u8 bee_net_socketcall[32] = {
@@ -279,7 +250,7 @@ static __always_inline int bee_net_ended(struct bee_net_call *call)
 /* Whether a call of this number may be of interest; with the index it has. */
 static __always_inline bool bee_net_number(__u64 number, __u8 *native, __u8 *compat)
 {
-	if (number >= BEE_NET_SYSCALLS)
+	if (number >= BEE_SYSCALLS)
 		return false;
 	*native = bee_net_native[number];
 	*compat = bee_net_compat[number];

@@ -58,15 +58,16 @@ __noinline __u32 bee_walk_step(__u32 place, __u32 first)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
 	struct bee_walk_state *walk;
-	struct dentry *dentry, *parent;
+	struct dentry *parent;
 	struct mount *mount, *above;
+	__u64 dentry;
 	__u32 here, tested;
 	long size;
 
 	if (!buffer)
 		return BEE_STEP_STOP;
 	walk = &buffer->walk;
-	dentry = (struct dentry *)walk->dentry;
+	dentry = walk->dentry;
 	mount = (struct mount *)walk->mount;
 	here = walk->at & BEE_TAIL_MASK;
 
@@ -79,22 +80,24 @@ __noinline __u32 bee_walk_step(__u32 place, __u32 first)
 		walk->mount_root = (__u64)BPF_CORE_READ(above, mnt.mnt_root);
 		return BEE_STEP_ON;
 	}
-	parent = BPF_CORE_READ(dentry, d_parent);
-	if (parent == dentry || !parent) {
+	bee_near_read(&buffer->near, dentry);
+	parent = bee_near(&buffer->near, dentry, struct dentry, d_parent);
+	if ((__u64)parent == dentry || !parent) {
 		/* The root of a file system this mount does not reach: opened by handle, or
 		 * unmounted under its user. A memfd is such a root, and has only a name. */
 		walk->result |= BEE_WALK_UNRESOLVED;
 		if (!first)
 			return BEE_STEP_TOP;
 	}
-	size = bpf_probe_read_kernel_str(&buffer->tail[here], 256,
-					 BPF_CORE_READ(dentry, d_name.name));
+	size = bpf_probe_read_kernel_str(
+		&buffer->tail[here], 256,
+		bee_near(&buffer->near, dentry, struct dentry, d_name.name));
 	if (size <= 0 || size > 256) {
 		walk->result |= BEE_WALK_UNRESOLVED;
 		return BEE_STEP_STOP;
 	}
 	walk->at = here + size;
-	if (parent == dentry || !parent)
+	if ((__u64)parent == dentry || !parent)
 		return BEE_STEP_TOP;
 	tested = bee_test_component((place & ~0xffffu) | here, size - 1, walk->role);
 	walk->mask |= tested & 0xf;

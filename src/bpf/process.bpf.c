@@ -157,7 +157,7 @@ static __always_inline int bee_cgroup(struct cgroup *group, const char *path, __
 	record = bee_reserve(BEE_KIND_CGROUP, struct bee_cgroup_record);
 	if (!record)
 		return 0;
-	bee_fill(&record->fixed.header, (void *)bpf_get_current_task(), BEE_KIND_CGROUP, hook);
+	bee_fill_current(&record->fixed.header, BEE_KIND_CGROUP, hook);
 	record->fixed.id = BPF_CORE_READ(group, kn, id);
 	record->fixed.removed = removed;
 	record->fixed.path_length = BEE_CGROUP_PATH;

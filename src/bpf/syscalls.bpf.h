@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "numbers.bpf.h"
 #include "registers.bpf.h"
 
 enum bee_call_index {
@@ -95,104 +96,7 @@ const struct bee_call bee_calls[CALL_ROOM] = {
 
 // clang-format on
 
-#define BEE_SYSCALLS 512 /* numbers looked at; x32's bit is taken off first */
-
-#if defined(__TARGET_ARCH_x86)
-
-/* arch/x86/entry/syscalls/syscall_64.tbl */
-const __u8 bee_native_calls[BEE_SYSCALLS] = {
-	[2] = CALL_OPEN,	[76] = CALL_TRUNCATE,	[77] = CALL_FTRUNCATE,
-	[82] = CALL_RENAME,	[84] = CALL_UNLINK, /* rmdir */
-	[85] = CALL_CREAT,	[86] = CALL_LINK,	[87] = CALL_UNLINK,
-	[88] = CALL_SYMLINK,	[90] = CALL_CHMOD,	[91] = CALL_FCHMOD,
-	[92] = CALL_CHOWN,	[93] = CALL_FCHOWN,	[94] = CALL_CHOWN, /* lchown */
-	[133] = CALL_MKNOD,	[257] = CALL_OPENAT,	[259] = CALL_MKNODAT,
-	[260] = CALL_FCHOWNAT,	[263] = CALL_UNLINKAT,	[264] = CALL_RENAMEAT,
-	[265] = CALL_LINKAT,	[266] = CALL_SYMLINKAT, [268] = CALL_FCHMODAT,
-	[304] = CALL_BY_HANDLE, [316] = CALL_RENAMEAT, /* renameat2 */
-	[437] = CALL_OPENAT2,	[452] = CALL_FCHMODAT, /* fchmodat2 */
-};
-
-/* arch/x86/entry/syscalls/syscall_32.tbl */
-const __u8 bee_compat_calls[BEE_SYSCALLS] = {
-	[5] = CALL_OPEN,
-	[8] = CALL_CREAT,
-	[9] = CALL_LINK,
-	[10] = CALL_UNLINK,
-	[14] = CALL_MKNOD,
-	[15] = CALL_CHMOD,
-	[16] = CALL_CHOWN, /* lchown16 */
-	[38] = CALL_RENAME,
-	[40] = CALL_UNLINK, /* rmdir */
-	[83] = CALL_SYMLINK,
-	[92] = CALL_TRUNCATE,
-	[93] = CALL_FTRUNCATE,
-	[94] = CALL_FCHMOD,
-	[95] = CALL_FCHOWN,
-	[182] = CALL_CHOWN, /* chown16 */
-	[193] = CALL_TRUNCATE64_32,
-	[194] = CALL_FTRUNCATE64_32,
-	[198] = CALL_CHOWN, /* lchown32 */
-	[207] = CALL_FCHOWN,
-	[212] = CALL_CHOWN,
-	[295] = CALL_OPENAT,
-	[297] = CALL_MKNODAT,
-	[298] = CALL_FCHOWNAT,
-	[301] = CALL_UNLINKAT,
-	[302] = CALL_RENAMEAT,
-	[303] = CALL_LINKAT,
-	[304] = CALL_SYMLINKAT,
-	[306] = CALL_FCHMODAT,
-	[342] = CALL_BY_HANDLE,
-	[353] = CALL_RENAMEAT, /* renameat2 */
-	[437] = CALL_OPENAT2,
-	[452] = CALL_FCHMODAT, /* fchmodat2 */
-};
-
-#elif defined(__TARGET_ARCH_arm64)
-
-/* include/uapi/asm-generic/unistd.h */
-const __u8 bee_native_calls[BEE_SYSCALLS] = {
-	[33] = CALL_MKNODAT,	[35] = CALL_UNLINKAT,  [36] = CALL_SYMLINKAT, [37] = CALL_LINKAT,
-	[38] = CALL_RENAMEAT,	[45] = CALL_TRUNCATE,  [46] = CALL_FTRUNCATE, [52] = CALL_FCHMOD,
-	[53] = CALL_FCHMODAT,	[54] = CALL_FCHOWNAT,  [55] = CALL_FCHOWN,    [56] = CALL_OPENAT,
-	[265] = CALL_BY_HANDLE, [276] = CALL_RENAMEAT, /* renameat2 */
-	[437] = CALL_OPENAT2,	[452] = CALL_FCHMODAT, /* fchmodat2 */
-};
-
-/* arch/arm/tools/syscall.tbl */
-const __u8 bee_compat_calls[BEE_SYSCALLS] = {
-	[5] = CALL_OPEN,
-	[8] = CALL_CREAT,
-	[9] = CALL_LINK,
-	[10] = CALL_UNLINK,
-	[14] = CALL_MKNOD,
-	[15] = CALL_CHMOD,
-	[16] = CALL_CHOWN, /* lchown16 */
-	[38] = CALL_RENAME,
-	[40] = CALL_UNLINK, /* rmdir */
-	[83] = CALL_SYMLINK,
-	[92] = CALL_TRUNCATE,
-	[93] = CALL_FTRUNCATE,
-	[94] = CALL_FCHMOD,
-	[95] = CALL_FCHOWN,
-	[182] = CALL_CHOWN, /* chown16 */
-	[193] = CALL_TRUNCATE64_32,
-	[194] = CALL_FTRUNCATE64_32,
-	[198] = CALL_CHOWN, /* lchown32 */
-	[207] = CALL_FCHOWN,
-	[212] = CALL_CHOWN,
-	[322] = CALL_OPENAT,
-	[324] = CALL_MKNODAT,
-	[325] = CALL_FCHOWNAT,
-	[328] = CALL_UNLINKAT,
-	[329] = CALL_RENAMEAT,
-	[330] = CALL_LINKAT,
-	[331] = CALL_SYMLINKAT,
-	[333] = CALL_FCHMODAT,
-	[371] = CALL_BY_HANDLE,
-	[382] = CALL_RENAMEAT, /* renameat2 */
-	[437] = CALL_OPENAT2,
-	[452] = CALL_FCHMODAT, /* fchmodat2 */
-};
-#endif
+#define BEE_ROW(number, call) [number] = CALL_##call,
+const __u8 bee_native_calls[BEE_SYSCALLS] = {BEE_OPENS_NATIVE(BEE_ROW) BEE_FILE_NATIVE(BEE_ROW)};
+const __u8 bee_compat_calls[BEE_SYSCALLS] = {BEE_OPENS_COMPAT(BEE_ROW) BEE_FILE_COMPAT(BEE_ROW)};
+#undef BEE_ROW

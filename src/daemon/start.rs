@@ -28,6 +28,7 @@ use crate::enrich::Enrich;
 use crate::error::{Error, ExitStatus, Result};
 use crate::event::{Action, Body, Severity};
 use crate::kernel::{Places, mounts};
+use crate::memory_use;
 use crate::pipeline::{Canary, Pipeline};
 use crate::privilege;
 use crate::probe::loader::{self, Conditions, Maps, Sensor};
@@ -180,9 +181,8 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
 
     privilege::lock_down(&account, keep_bpf)?;
 
-    // Loading needs megabytes that running does not: give them back.
-    // SAFETY: malloc_trim(3) has no preconditions.
-    unsafe { libc::malloc_trim(0) };
+    // Loading needs megabytes that running does not.
+    memory_use::give_back();
     daemon.announce(&account);
     for sink in &mut daemon.pipeline.sinks {
         sink.start()?;

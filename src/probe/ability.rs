@@ -24,14 +24,19 @@ pub fn missing(hook: &str) -> Option<&'static str> {
     match hook.split('/').next()? {
         "fentry" | "fexit" | "lsm" => match TRAMPOLINES.get_or_init(trampolines) {
             Some(why) => Some(why),
-            None => match types::kernel() {
-                Ok(kernel) if kernel.number(hook).is_some() => None,
-                Ok(_) => Some("this kernel has no such function"),
-                Err(why) => Some(why),
-            },
+            None => unknown(hook, "this kernel has no such function"),
         },
+        "tp_btf" => unknown(hook, "this kernel has no such tracepoint"),
         "kprobe" | "kretprobe" => FUNCTION_PROBES.get_or_init(kprobes).as_deref(),
         _ => None,
+    }
+}
+
+/// Why there is no number to attach it by: `otherwise`, or there are no types at all.
+fn unknown(hook: &str, otherwise: &'static str) -> Option<&'static str> {
+    match types::kernel() {
+        Ok(kernel) => kernel.number(hook).is_none().then_some(otherwise),
+        Err(why) => Some(why),
     }
 }
 

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapHandle, Object, OpenObject, PrintLevel};
+use libbpf_rs::{Link, MapCore, MapHandle, Object, OpenObject, PrintLevel, ProgramMut};
 
 use super::{
-    FAMILIES, Mechanism, Point, Tier, Variant, ability, skipped::skipped, trace_event, types,
-    types::TypesFile,
+    FAMILIES, Mechanism, Point, Tier, Variant, ability, exits::Exits, exits::Place, skipped::skipped,
+    trace_event, types, types::Kernel, types::TypesFile,
 };
 use crate::canary::Acted;
 use crate::config::Limits;
@@ -27,10 +27,14 @@ pub(crate) type Load = fn(Option<&Path>, Prepare<'_>, UseLoaded<'_>) -> Result<(
 /// The one map that is not shared.
 const SCRATCH: &str = "scratch";
 
-/// The maps all objects share.
+/// Where programs are told what was found out: `struct bee_found` of maps.bpf.h.
+const FOUND: &str = ".rodata.found";
+
+/// What all objects share: the maps, and the programs in front of those at the end of system calls.
 #[derive(Debug)]
 pub struct Maps {
     maps: Vec<(String, MapHandle)>,
+    exits: Exits,
 }
 
 impl Maps {
@@ -63,7 +67,7 @@ impl Maps {
                 maps.push((name, MapHandle::try_from(&map)?));
             }
         }
-        Ok(Self { maps })
+        Ok(Self { maps, exits: Exits::default() })
     }
 
     /// The map called `name`.
@@ -78,7 +82,7 @@ impl Maps {
             .ok_or_else(|| Error::failure(format!("no map {name}")))
     }
 
-    fn share(&self, object: &mut OpenObject) -> Result<()> {
+    pub(super) fn share(&self, object: &mut OpenObject) -> Result<()> {
         for mut map in object.maps_mut() {
             let name = map.name().to_string_lossy().into_owned();
             if let Some((_, shared)) = self.maps.iter().find(|(known, _)| *known == name) {
@@ -157,8 +161,16 @@ pub struct Sensor {
     pub refused: Vec<Refused>,
     /// Set when the sensor does not run.
     pub failure: Option<String>,
-    links: Vec<Link>,
+    links: Vec<Attached>,
     programs: Vec<OwnedFd>,
+}
+
+/// What keeps a program running.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held, not read")]
+enum Attached {
+    Link(Link),
+    Place(Place),
 }
 
 impl Sensor {
@@ -315,10 +327,15 @@ fn attach(
         let said = capture();
         let begun = Instant::now();
         let mut loaded = Duration::ZERO;
-        let result = load(mechanism, conditions, &chosen, &mut |object| {
+        let mut place = chosen.iter().find_map(|one| {
+            let maps = conditions.maps;
+            Some((one.variant.hook, maps.exits.place(sensor.name, one.variant.hook, conditions.btf, maps)?))
+        });
+        let result = load(mechanism, conditions, &chosen, place.is_some(), &mut |object| {
             loaded = begun.elapsed();
             for one in &chosen {
-                match attach_one(object, one.variant, conditions.cgroup) {
+                let place = place.take_if(|(hook, _)| *hook == one.variant.hook).map(|(_, place)| place);
+                match attach_one(object, one.variant, conditions.cgroup, place) {
                     Ok((link, program)) => {
                         links.push(link);
                         programs.push(program);
@@ -389,7 +406,7 @@ fn find_refused(
 ) -> Option<(Chosen, String)> {
     chosen.iter().find_map(|one| {
         let said = capture();
-        let result = load(mechanism, conditions, std::slice::from_ref(one), &mut |_| Ok(()));
+        let result = load(mechanism, conditions, std::slice::from_ref(one), false, &mut |_| Ok(()));
         let said = said();
         result.err().map(|error| (*one, explain(&error, &said).to_string()))
     })
@@ -399,16 +416,14 @@ fn load(
     mechanism: &Mechanism,
     conditions: &Conditions<'_>,
     chosen: &[Chosen],
+    handed_on: bool,
     use_loaded: UseLoaded<'_>,
 ) -> Result<()> {
-    // The kernel's own types, where no file is given: asked for once, for all objects.
-    let own = match (conditions.btf, types::kernel()) {
-        (None, Ok(kernel)) => Some(kernel.file()?),
-        _ => None,
-    };
+    let own = own_types(conditions.btf)?;
     (mechanism.load)(
         conditions.btf.or(own.as_ref().map(TypesFile::path)),
         &mut |object| {
+            tell_found(object, handed_on, own.as_ref());
             conditions.maps.share(object)?;
             trace_event::tell(object, chosen.iter().map(|one| one.variant))?;
             // Programs of trampolines are preempted while another of the object runs; those of
@@ -427,8 +442,38 @@ fn load(
     )
 }
 
-fn attach_one(object: &Object, variant: &Variant, cgroup: Option<&Path>) -> Result<(Link, OwnedFd)> {
+/// Sets what leaves out the programs' code for the other case.
+pub(super) fn tell_found(object: &mut OpenObject, exits: bool, own: Option<&TypesFile>) {
+    // A file's types are not the verifier's.
+    let typed = own.is_some() && types::kernel().is_ok_and(Kernel::typed_task);
+    let found = [u32::from(exits), u32::from(typed)].map(u32::to_ne_bytes);
+    for mut map in object.maps_mut().filter(|map| map.name() == FOUND) {
+        if let Some(value) = map.initial_value_mut() {
+            value.copy_from_slice(found.as_flattened());
+        }
+    }
+}
+
+/// The kernel's own types, where no file is given: asked for once, for all objects.
+pub(super) fn own_types(given: Option<&Path>) -> Result<Option<TypesFile>> {
+    match (given, types::kernel()) {
+        (None, Ok(kernel)) => kernel.file().map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn attach_one(
+    object: &Object,
+    variant: &Variant,
+    cgroup: Option<&Path>,
+    place: Option<Place>,
+) -> Result<(Attached, OwnedFd)> {
     let program = program(object, variant.program)?;
+    if let Some(place) = place {
+        // It has no runs of its own.
+        let front = place.program()?;
+        return Ok((Attached::Place(place.take(&program)?), front));
+    }
     let link = match trace_event::attach(&program, variant.hook) {
         Some(attached) => attached?,
         // libbpf does not see any more which kind of program it is: see `types`.
@@ -439,10 +484,15 @@ fn attach_one(object: &Object, variant: &Variant, cgroup: Option<&Path>) -> Resu
             // It stays attached as long as the link is held, whatever becomes of this descriptor.
             program.attach_cgroup(root.as_raw_fd()).map_err(in_full)?
         }
-        None if types::by_number(variant.hook) => program.attach_trace().map_err(in_full)?,
-        None => program.attach().map_err(in_full)?,
+        None => attach_trace(&program, variant.hook)?,
     };
-    Ok((link, program.as_fd().try_clone_to_owned()?))
+    Ok((Attached::Link(link), program.as_fd().try_clone_to_owned()?))
+}
+
+/// Attaches a program that is neither of a classic tracepoint nor of a cgroup.
+pub(super) fn attach_trace(program: &ProgramMut<'_>, hook: &str) -> Result<Link> {
+    let attached = if types::by_number(hook) { program.attach_trace() } else { program.attach() };
+    attached.map_err(in_full)
 }
 
 /// With the cause, which the short form leaves out.
@@ -450,7 +500,7 @@ fn in_full(error: libbpf_rs::Error) -> Error {
     Error::failure(format!("{error:#}"))
 }
 
-fn program<'obj>(object: &'obj Object, name: &str) -> Result<libbpf_rs::ProgramMut<'obj>> {
+pub(super) fn program<'obj>(object: &'obj Object, name: &str) -> Result<ProgramMut<'obj>> {
     object
         .progs_mut()
         .find(|program| program.name() == name)
@@ -464,7 +514,7 @@ thread_local! {
 /// libbpf's own words never reach the user raw: they are kept here, shown at
 /// debug level, and searched for the verifier's last line. Returns what gives
 /// them back. Each thread hears what it makes libbpf say.
-fn capture() -> impl FnOnce() -> String {
+pub(super) fn capture() -> impl FnOnce() -> String {
     fn keep(_: PrintLevel, text: String) {
         SAID.with_borrow_mut(|said| {
             if said.len() < 1 << 20 {
@@ -485,7 +535,7 @@ fn capture() -> impl FnOnce() -> String {
 
 /// The reason in one line: libbpf's error, and the verifier's verdict where it
 /// gave one.
-fn explain(error: &Error, said: &str) -> Error {
+pub(super) fn explain(error: &Error, said: &str) -> Error {
     let verdict = said
         .lines()
         .map(str::trim)

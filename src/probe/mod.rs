@@ -6,6 +6,7 @@
 
 mod ability;
 mod blind;
+mod exits;
 mod kernel_btf;
 pub mod loader;
 mod skipped;

@@ -681,6 +681,13 @@ const KERNEL_PORTABLE: Mechanism = Mechanism {
     },
 };
 
+/// What stands in front of the programs of several sensors: exits.rs.
+pub(super) const EXITS: loader::Load =
+    |btf, prepare, loaded| load::<skel::exits::ExitsSkelBuilder>(btf, prepare, loaded);
+/// The same for kernels without types, and for `raw_tp`.
+pub(super) const EXITS_PORTABLE: loader::Load =
+    |btf, prepare, loaded| load::<skel::exits_portable::ExitsPortableSkelBuilder>(btf, prepare, loaded);
+
 /// Every sensor there is.
 pub const FAMILIES: &[Family] = &[
     Family { name: "process", mechanisms: &[PROCESS, PROCESS_PORTABLE] },

@@ -79,13 +79,23 @@ pub(crate) fn by_number(hook: &str) -> bool {
 pub(crate) struct Kernel {
     small: Vec<u8>,
     numbers: HashMap<&'static str, u32>,
+    typed_task: bool,
 }
+
+/// What the kernel calls the helper that gives the current task with its type (BPF_CALL_0 of
+/// linux/filter.h), since 5.11.
+const TYPED_TASK: (Kind, &str) = (Kind::Typedef, "btf_bpf_get_current_task_btf");
 
 impl Kernel {
     /// The number of the type `hook` is attached by; none where there is no such type, or
     /// it is not a hook of ours.
     pub(crate) fn number(&self, hook: &str) -> Option<u32> {
         self.numbers.get(hook).copied()
+    }
+
+    /// Whether a program may have the current task with its type, and read its fields directly.
+    pub(crate) fn typed_task(&self) -> bool {
+        self.typed_task
     }
 
     /// The types as a file for libbpf.
@@ -138,13 +148,16 @@ fn read() -> Result<Kernel> {
         .filter_map(|hook| section(hook))
         .map(|(section, target)| (section.kind, format!("{}{target}", section.prefix)))
         .collect();
-    let wanted: Vec<(Kind, &str)> = names.iter().map(|(kind, name)| (*kind, name.as_str())).collect();
-    let found = hooks.into_iter().zip(types.find(&wanted));
+    let wanted: Vec<(Kind, &str)> =
+        names.iter().map(|(kind, name)| (*kind, name.as_str())).chain([TYPED_TASK]).collect();
+    let mut found = types.find(&wanted);
+    let typed_task = found.pop().flatten().is_some();
+    let found = hooks.into_iter().zip(found);
     let numbers = found.filter_map(|(hook, id)| Some((hook, id?))).collect();
     for (index, section) in (0..).zip(SECTIONS) {
         register(index, section)?;
     }
-    Ok(Kernel { small, numbers })
+    Ok(Kernel { small, numbers, typed_task })
 }
 
 fn register(index: c_long, section: &Section) -> Result<()> {

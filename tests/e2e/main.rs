@@ -9,6 +9,7 @@
 mod harness;
 
 mod attrs;
+mod both;
 mod check;
 mod control;
 mod flags;

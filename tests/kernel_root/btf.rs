@@ -70,7 +70,7 @@ fn root_libbpf_finds_in_the_small_btf_what_it_finds_in_the_kernel_s() {
         let whole = load(object, None);
         let part = load(object, file.to_str());
         let wanted = patches(&whole);
-        assert!(wanted.len() > 50, "{name}: only {} instructions were patched:\n{whole}", wanted.len());
+        assert!(wanted.len() > 20, "{name}: only {} instructions were patched:\n{whole}", wanted.len());
         assert_eq!(patches(&part), wanted, "{name}");
         assert_eq!(matches(&part), matches(&whole), "{name}");
         all.extend(matches(&whole));

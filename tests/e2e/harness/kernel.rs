@@ -5,17 +5,29 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use libbpf_rs::query::{LinkInfoIter, MapInfoIter, ProgInfoIter};
+use libbpf_rs::libbpf_sys;
 
 /// Kind, id and name of every eBPF object of this kernel.
 pub type Objects = BTreeSet<(&'static str, u32)>;
 
-/// All of them now.
+/// All of them now. By their numbers alone: to open one for a moment is to take part in its life,
+/// and the kernel (6.18) never frees a PROG_ARRAY that is opened and closed again while it is
+/// being emptied after its last user's end.
 pub fn objects() -> Objects {
-    let programs = ProgInfoIter::default().map(|info| ("prog", info.id));
-    let maps = MapInfoIter::default().map(|info| ("map", info.id));
-    let links = LinkInfoIter::default().map(|info| ("link", info.id));
-    programs.chain(maps).chain(links).collect()
+    let kinds: [(&str, unsafe extern "C" fn(u32, *mut u32) -> i32); 3] = [
+        ("prog", libbpf_sys::bpf_prog_get_next_id),
+        ("map", libbpf_sys::bpf_map_get_next_id),
+        ("link", libbpf_sys::bpf_link_get_next_id),
+    ];
+    let mut found = Objects::new();
+    for (kind, next) in kinds {
+        let mut id = 0;
+        // SAFETY: the second argument is a number that is written to.
+        while unsafe { next(id, &raw mut id) } == 0 {
+            found.insert((kind, id));
+        }
+    }
+    found
 }
 
 /// Objects that some process on this machine holds open: another program's, not ours to judge.

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The end of every system call, in front of the sensors' programs that are `raw_tp`, with types
+ * and without: see exits.bpf.h.
+ */
+#include "nobtf.bpf.h"
+#include "exits.bpf.h"
+
+SEC("raw_tp/sys_exit")
+int BPF_PROG(exits, __u64 regs)
+{
+	struct bee_saved saved;
+	__u64 number;
+
+	if (bee_saved_read(&saved, regs))
+		return 0;
+	number = bee_saved_number(&saved);
+	if (!bee_exit_read(number))
+		return 0;
+	bee_exit_to(ctx, exits_raw, number, bee_saved_compat(&saved));
+	return 0;
+}
+
+/* Never attached: see exits.bpf.c. */
+static __noinline int bee_some_function(__u64 number)
+{
+	barrier_var(number);
+	return number;
+}
+
+SEC("raw_tp/sys_exit")
+int BPF_PROG(hands_on, __u64 regs)
+{
+	if (bee_some_function(regs))
+		bpf_tail_call_static(ctx, &exits_raw, BEE_READER_MEMORY);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,140 @@
+//! One program at the end of every system call, for all sensors that read there: it goes on to
+//! the sensor whose call it is (`src/bpf/exits.bpf.h`). What every call of the machine pays is
+//! one program's run, however many sensors there are.
+//!
+//! Where the kernel does not take it (arm64 before 6.0 does not let programs with functions of
+//! their own hand on), each sensor attaches its own program there.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use libbpf_rs::{Link, MapCore as _, MapFlags, MapHandle, ProgramMut};
+
+use super::loader::{self, Load, Maps};
+use super::tables;
+use super::types::TypesFile;
+use crate::error::{Error, Result};
+
+/// Which programs an array takes; as one of the kernel's it takes those of one kind only.
+struct Kind {
+    hook: &'static str,
+    /// The array: maps.bpf.h.
+    array: &'static str,
+    load: Load,
+}
+
+const KINDS: [Kind; 2] = [
+    Kind { hook: "tp_btf/sys_exit", array: "exits_typed", load: tables::EXITS },
+    Kind { hook: "raw_tp/sys_exit", array: "exits_raw", load: tables::EXITS_PORTABLE },
+];
+
+/// Of the program in front; it has another beside it, which is loaded as a trial.
+const PROGRAM: &str = "exits";
+
+/// The place of a sensor's program in an array: `enum bee_reader`.
+fn place(sensor: &str) -> Option<u32> {
+    let readers = ["file", "memory", "network", "kernel"];
+    readers.iter().zip(0..).find(|(reader, _)| **reader == sensor).map(|(_, place)| place)
+}
+
+/// The programs in front that are attached.
+#[derive(Debug, Default)]
+pub(crate) struct Exits {
+    attached: Mutex<[Weak<Front>; 2]>,
+}
+
+/// A program in front, attached as long as a sensor uses it.
+#[derive(Debug)]
+struct Front {
+    array: MapHandle,
+    program: OwnedFd,
+    _link: Link,
+}
+
+/// Where a sensor's program is going to be, or is.
+#[derive(Debug)]
+pub(crate) struct Place {
+    front: Arc<Front>,
+    number: u32,
+    taken: bool,
+}
+
+impl Exits {
+    /// A place for the program of `sensor` at `hook`, in front of which a program is attached by
+    /// then. `None` where the sensor has none, or the kernel does not take that program.
+    pub(crate) fn place(&self, sensor: &str, hook: &str, btf: Option<&Path>, maps: &Maps) -> Option<Place> {
+        let number = place(sensor)?;
+        let (kind, of_kind) = KINDS.iter().enumerate().find(|(_, kind)| kind.hook == hook)?;
+        let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
+        let front = match attached[kind].upgrade() {
+            Some(front) => front,
+            None => match Front::new(of_kind, btf, maps) {
+                Ok(front) => Arc::new(front),
+                Err(why) => {
+                    tracing::debug!(hook, %why, "each sensor reads the ends of system calls by itself");
+                    return None;
+                }
+            },
+        };
+        attached[kind] = Arc::downgrade(&front);
+        Some(Place { front, number, taken: false })
+    }
+}
+
+impl Front {
+    fn new(kind: &Kind, btf: Option<&Path>, maps: &Maps) -> Result<Self> {
+        let mut attached = None;
+        let own = loader::own_types(btf)?;
+        let btf = btf.or(own.as_ref().map(TypesFile::path));
+        let said = loader::capture();
+        let result = (kind.load)(
+            btf,
+            &mut |object| {
+                loader::tell_found(object, true, own.as_ref());
+                maps.share(object)
+            },
+            &mut |object| {
+                let program = loader::program(object, PROGRAM)?;
+                attached =
+                    Some((loader::attach_trace(&program, kind.hook)?, program.as_fd().try_clone_to_owned()?));
+                Ok(())
+            },
+        );
+        let said = said();
+        result.map_err(|error| loader::explain(&error, &said))?;
+        let (link, program) = attached.ok_or_else(|| Error::failure("it was not attached"))?;
+        let array = maps.get(kind.array)?;
+        // The kernel empties the array when no process has it open any more.
+        let array = MapHandle::try_from(array)?;
+        Ok(Self { array, program, _link: link })
+    }
+}
+
+impl Place {
+    /// Puts the program there: from now on it runs.
+    ///
+    /// # Errors
+    /// When the kernel does not take it.
+    pub(crate) fn take(mut self, program: &ProgramMut<'_>) -> Result<Self> {
+        let descriptor = program.as_fd().as_raw_fd();
+        self.front.array.update(&self.number.to_ne_bytes(), &descriptor.to_ne_bytes(), MapFlags::ANY)?;
+        self.taken = true;
+        Ok(self)
+    }
+
+    /// The program in front, which the kernel counts what it skips of.
+    pub(crate) fn program(&self) -> Result<OwnedFd> {
+        Ok(self.front.program.try_clone()?)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.taken {
+            // The program in front is detached with the last place; after privileges are gone
+            // that alone ends it.
+            let _ = self.front.array.delete(&self.number.to_ne_bytes());
+        }
+    }
+}
