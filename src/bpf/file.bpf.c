@@ -36,7 +36,6 @@ __noinline int bee_on_descriptor(__u64 regs, bee_what call)
 		return says & BEE_ON_PROC;
 	f_mode = BPF_CORE_READ(file, f_mode);
 	if (f_mode & FMODE_PATH) {
-
 		if (bpf_get_current_pid_tgid() >> 32 != settings.scanner_tgid)
 			return 0;
 		bee_taught(what, (__u64)BPF_CORE_READ(file, f_path.dentry),

@@ -213,6 +213,7 @@ __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value
 	bool created = kind == BEE_KIND_OPEN && f_mode & FMODE_CREATED;
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	__u32 mask = 0, walk = 0, mode, node, links, device, generation;
+	struct super_block *super;
 	struct bee_file *record;
 	struct bee_near *near;
 	__u32 known = 0;
@@ -234,7 +235,8 @@ __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value
 	number = bee_near(near, inode, struct inode, i_ino);
 	node = bee_near(near, inode, struct inode, i_rdev);
 	links = bee_near(near, inode, struct inode, i_nlink);
-	device = BPF_CORE_READ(bee_near(near, inode, struct inode, i_sb), s_dev);
+	super = bee_near(near, inode, struct inode, i_sb);
+	device = BPF_CORE_READ(super, s_dev);
 	generation = BPF_CORE_READ(inode, i_generation);
 	if (S_ISDEV(mode))
 		mask = bee_device_mask(node, mode);

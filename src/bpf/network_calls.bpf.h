@@ -112,7 +112,6 @@ static __always_inline void bee_net_add_source(struct bee_net_act *act, __u32 de
 /* Whether the cgroup programs see what this kind of socket does. */
 static __always_inline bool bee_net_hooked(const struct bee_socket_facts *facts, __u64 bits)
 {
-
 	if (!bee_internet(facts))
 		return false;
 	if (facts->known & BEE_KNOWN_PROTOCOL && facts->protocol != IPPROTO_TCP &&
