@@ -11,6 +11,8 @@ reached=
 for tier in full kprobe tracepoint portable; do
   [ "$tier" != "$best" ] || reached=1
   [ -n "$reached" ] || continue
+  # How long each object takes to load and attach.
+  /vm/bee-traced --config config/bee-traced.toml --force-tier "$tier" --duration 1 -vv 2>&1 >/dev/null | grep 'tried'
   if BEE_FORCE_TIER=$tier /vm/e2e --test-threads=1 kernel::; then
     passed=$((passed + 1))
     echo "ok: tier $tier"
