@@ -142,6 +142,9 @@ impl Child {
 /// The files of the target's directory in /proc that it opens.
 const REACHED: [&str; 6] = ["maps", "smaps", "smaps_rollup", "numa_maps", "environ", "mem"];
 
+/// linux/bpf.h, `enum bpf_cmd`.
+const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
+
 /// What the memory sensor must report, once each, with the process `target`. Whether it is allowed
 /// makes no difference: a refusal is reported too. The end of this process undoes all of it.
 fn reach_for(target: Pid) {
@@ -159,8 +162,12 @@ fn reach_for(target: Pid) {
     unsafe {
         let descriptor = libc::syscall(libc::SYS_pidfd_open, target.as_raw(), 0);
         libc::syscall(libc::SYS_pidfd_getfd, descriptor, 0, 0);
-        // And what the kernel sensor must: an io_uring that cannot be, with no entries.
+        // And what the kernel sensor must: an io_uring that cannot be, with no entries, an eBPF
+        // program with a number none has, and a signal that changes nothing for one that runs.
         libc::syscall(libc::SYS_io_uring_setup, 0, std::ptr::null::<u8>());
+        let attributes = [u32::MAX, 0, 0, 0];
+        libc::syscall(libc::SYS_bpf, BPF_PROG_GET_FD_BY_ID, attributes.as_ptr(), size_of_val(&attributes));
+        libc::kill(target.as_raw(), libc::SIGCONT);
     }
 }
 

@@ -41,6 +41,9 @@ pub mod memory_portable {
 pub mod kernel {
     include!(concat!(env!("OUT_DIR"), "/kernel.skel.rs"));
 }
+pub mod kernel_hooks {
+    include!(concat!(env!("OUT_DIR"), "/kernel_hooks.skel.rs"));
+}
 pub mod kernel_portable {
     include!(concat!(env!("OUT_DIR"), "/kernel_portable.skel.rs"));
 }

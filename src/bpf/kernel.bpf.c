@@ -7,14 +7,14 @@
  *   module_load  a module was loaded: with its name, whichever way it came
  */
 #include "memory.bpf.h"
-#include "kernel_calls.bpf.h"
+#include "kernel.bpf.h"
 
-/* Whether the process `task` is the daemon or its scanner. */
-static __always_inline __u32 bee_is_ours(__u64 task)
+/* The daemon or its scanner, if the process `task` is one of them. */
+static __always_inline __u32 bee_target_of(__u64 task)
 {
 	__u32 tgid = task ? BPF_CORE_READ((struct task_struct *)task, tgid) : 0;
 
-	return tgid && (tgid == settings.self_tgid || tgid == settings.scanner_tgid) ? tgid : 0;
+	return bee_ours(tgid) ? tgid : 0;
 }
 
 /* A system call that has ended: `call` has its number of the table for a kind. */
@@ -26,11 +26,9 @@ __noinline int bee_on_kernel_call(__u64 regs, bee_what call)
 	bool compat = BEE_WHAT_COMPAT(call);
 	__u8 index = BEE_WHAT_KIND(call);
 	struct bee_kernel *record;
-	struct dentry *dentry;
-	long size;
 	__u64 target;
 
-	if (tgid == settings.self_tgid || tgid == settings.scanner_tgid)
+	if (bee_ours(tgid))
 		return 0;
 	if (!buffer) {
 		bee_count(BEE_KIND_BPF, BEE_CAUSE_NO_SCRATCH);
@@ -50,7 +48,7 @@ __noinline int bee_on_kernel_call(__u64 regs, bee_what call)
 			target = bee_descriptor_task(number);
 		else
 			target = number > 0 ? bee_numbered(bee_namespace(), number) : 0;
-		record->target = bee_is_ours(target);
+		record->target = bee_target_of(target);
 		/* -1 is every process. */
 		if (!record->target && (index != KERNEL_KILL || number != -1))
 			return 0;
@@ -62,14 +60,9 @@ __noinline int bee_on_kernel_call(__u64 regs, bee_what call)
 		/* The other hook has those that were loaded. */
 		if (result >= 0)
 			return 0;
-		if (index == KERNEL_FINIT_MODULE) {
-			dentry = BPF_CORE_READ(bee_descriptor_file(bee_kernel_arg(regs, compat, 0)),
-					       f_path.dentry);
-			size = bpf_probe_read_kernel_str(buffer->tail, 256,
-							 BPF_CORE_READ(dentry, d_name.name));
-			if (size > 0)
-				record->name_length = size & 0x1ff;
-		}
+		if (index == KERNEL_FINIT_MODULE)
+			record->name_length =
+				bee_module_file(buffer, bee_kernel_arg(regs, compat, 0));
 	}
 	return bee_submit(0, sizeof(*record), record->name_length, 1);
 }
@@ -113,37 +106,16 @@ int BPF_PROG(raw_tp__sys_exit, struct pt_regs *regs, long result)
 			       BEE_HOOK_KERNEL_RAW_TP_SYS_EXIT);
 }
 
-static __always_inline int bee_module(struct module *module, __u16 hook)
-{
-	struct bee_scratch *buffer = bee_scratch(0);
-	struct bee_kernel *record;
-	long size;
-
-	if (!bee_active())
-		return 0;
-	if (!buffer) {
-		bee_count(BEE_KIND_MODULE_LOAD, BEE_CAUSE_NO_SCRATCH);
-		return 0;
-	}
-	record = bee_fixed(buffer, struct bee_kernel);
-	bee_begin(0, BEE_KIND_MODULE_LOAD, hook, sizeof(*record));
-	size = bpf_probe_read_kernel_str(buffer->tail, 64, module->name);
-	if (size > 0)
-		record->name_length = size & 0x7f;
-	bee_submit(0, sizeof(*record), record->name_length, 1);
-	return 0;
-}
-
 SEC("tp_btf/module_load")
 int BPF_PROG(tp_btf__module_load, struct module *module)
 {
-	return bee_module(module, BEE_HOOK_TP_BTF_MODULE_LOAD);
+	return bee_module(module, BEE_HOOK_TP_BTF_MODULE_LOAD, 0);
 }
 
 SEC("raw_tp/module_load")
 int BPF_PROG(raw_tp__module_load, struct module *module)
 {
-	return bee_module(module, BEE_HOOK_RAW_TP_MODULE_LOAD);
+	return bee_module(module, BEE_HOOK_RAW_TP_MODULE_LOAD, 0);
 }
 
 char LICENSE[] SEC("license") = "GPL";

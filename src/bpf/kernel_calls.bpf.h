@@ -45,6 +45,26 @@ static __always_inline __u64 bee_kernel_arg(__u64 regs, bool compat, __u8 number
 /* PROG_ATTACH, PROG_DETACH, LINK_CREATE: the type of attachment is the third number. */
 #define BPF_ATTACHES (1ull << 8 | 1ull << 9 | 1ull << 28)
 
+#define BEE_TIME_NONE (~0u)
+
+/* Which call that sets the clock it is: enum bee_time_call. */
+static __always_inline __u32 bee_time_code(__u8 call)
+{
+	switch (call) {
+	case KERNEL_SETTIMEOFDAY:
+		return BEE_TIME_SETTIMEOFDAY;
+	case KERNEL_STIME:
+		return BEE_TIME_STIME;
+	case KERNEL_CLOCK_SETTIME:
+		return BEE_TIME_CLOCK_SETTIME;
+	case KERNEL_ADJTIMEX:
+		return BEE_TIME_ADJTIMEX;
+	case KERNEL_CLOCK_ADJTIME:
+		return BEE_TIME_CLOCK_ADJTIME;
+	}
+	return BEE_TIME_NONE;
+}
+
 /*
  * The record of a call that has ended, made in `record`; false: it is no event. `code` and
  * `detail` are read of the caller's memory after the call.
@@ -76,15 +96,6 @@ static __always_inline bool bee_kernel_facts(struct bee_kernel *record, __u64 re
 		record->header.kind = BEE_KIND_IO_URING;
 		record->code = bee_kernel_arg(regs, compat, 0);
 		return true;
-	case KERNEL_SETTIMEOFDAY:
-		record->code = BEE_TIME_SETTIMEOFDAY;
-		break;
-	case KERNEL_STIME:
-		record->code = BEE_TIME_STIME;
-		break;
-	case KERNEL_CLOCK_SETTIME:
-		record->code = BEE_TIME_CLOCK_SETTIME;
-		break;
 	case KERNEL_ADJTIMEX:
 	case KERNEL_CLOCK_ADJTIME:
 		address = bee_kernel_arg(regs, compat, call == KERNEL_CLOCK_ADJTIME);
@@ -92,11 +103,10 @@ static __always_inline bool bee_kernel_facts(struct bee_kernel *record, __u64 re
 		/* It only asks. */
 		if (!modes)
 			return false;
-		record->code = call == KERNEL_ADJTIMEX ? BEE_TIME_ADJTIMEX : BEE_TIME_CLOCK_ADJTIME;
-		break;
-	default:
-		return false;
 	}
+	record->code = bee_time_code(call);
+	if (record->code == BEE_TIME_NONE)
+		return false;
 	record->header.kind = BEE_KIND_TIME_SET;
 	return true;
 }

@@ -268,6 +268,15 @@ struct {
 	__type(value, __u32);
 } pidfds SEC(".maps");
 
+/* Tier kprobe: signals for the daemon whose permission is being asked for, by the thread that
+ * sends; the signal, and above 32 bits whom it is for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u64); /* thread group and thread */
+	__type(value, __u64);
+} kills SEC(".maps");
+
 /* Sensors that read system calls at their end: places in the two arrays below. */
 enum bee_reader {
 	BEE_READER_FILE,

@@ -19,6 +19,7 @@
  * At a return probe the arguments are gone: what the caller gave is in its registers.
  */
 #include "memory.bpf.h"
+#include "caller.bpf.h"
 
 /* Programs of trampolines can be preempted; kprobes run to their end and share the first. */
 enum bee_slot { SLOT_KPROBE, SLOT_OPEN, SLOT_ATTACH, SLOT_TRACEME, SLOT_VM, SLOT_GETFD };
@@ -40,36 +41,10 @@ static __always_inline bee_what bee_ended_so(__u16 hook, __u8 slot, __u8 kind, _
 	return bee_pack(hook, kind, bee_in_compat(), slot, result);
 }
 
-/*
- * The registers the current system call came with, and which call of the table it is: at the
- * top of the task's stack (task_pt_regs of arch/{x86,arm64}/include/asm/processor.h). Its size
- * is not in the kernel's types; what is found is therefore believed only if it is a call of
- * the table. 0: none.
- */
-#define BEE_STACK (16 * 1024) /* THREAD_SIZE of both, for pages of 4 and of 16 KiB */
-
+/* The registers of the current system call, and which it is of the table; 0: of none. */
 static __always_inline __u64 bee_caller(__u8 *call)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	__u64 top = (__u64)BPF_CORE_READ(task, stack) + BEE_STACK;
-	bool compat = bee_compat(task);
-
-	*call = MEMORY_NONE;
-	/* x86 since 6.9 keeps two words free above them (FRED). */
-	for (int gap = 0; gap <= 16; gap += 16) {
-		struct pt_regs *regs = (void *)(top - gap - bpf_core_type_size(struct pt_regs));
-		__u64 number = bee_syscall_number_core(regs);
-
-#if defined(__TARGET_ARCH_x86)
-		number &= ~0x40000000ull; /* x32 */
-#endif
-		if (number >= BEE_SYSCALLS)
-			continue;
-		*call = compat ? bee_memory_compat[number] : bee_memory_native[number];
-		if (*call)
-			return (__u64)regs;
-	}
-	return 0;
+	return bee_caller_in(bee_memory_native, bee_memory_compat, call);
 }
 
 /* --- opens --------------------------------------------------------------------- */

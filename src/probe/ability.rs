@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use libbpf_rs::libbpf_sys;
 
-use super::types;
+use super::{calls, types};
 
 /// There since 4.17 where there are kprobes: perf_event_open(2), dynamic PMUs.
 const KPROBES: &str = "/sys/bus/event_source/devices/kprobe/type";
@@ -21,6 +21,9 @@ pub(super) const TRIALS: &[&str] =
 pub fn missing(hook: &str) -> Option<&'static str> {
     static TRAMPOLINES: OnceLock<Option<String>> = OnceLock::new();
     static FUNCTION_PROBES: OnceLock<Option<String>> = OnceLock::new();
+    if let Some(why) = calls::missing(hook) {
+        return Some(why);
+    }
     match hook.split('/').next()? {
         "fentry" | "fexit" | "lsm" => match TRAMPOLINES.get_or_init(trampolines) {
             Some(why) => Some(why),

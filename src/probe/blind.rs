@@ -232,33 +232,37 @@ pub const BLIND: &[(&str, Tier, &str)] = &[
     ),
     ("memory", Tier::Portable, OPEN_BEFORE),
     ("memory", Tier::Portable, NO_DENIAL),
+    ("kernel", Tier::Full, BPF_QUIET),
+    ("kernel", Tier::Full, BPF_RACY),
+    ("kernel", Tier::Full, NAMELESS_MODULE),
+    ("kernel", Tier::Full, CLOCK),
+    ("kernel", Tier::Full, ALLOWED),
+    ("kernel", Tier::Full, KILLED),
+    ("kernel", Tier::Full, NO_DENIAL),
+    ("kernel", Tier::Kprobe, BPF_QUIET),
+    ("kernel", Tier::Kprobe, BPF_RACY),
+    ("kernel", Tier::Kprobe, NAMELESS_MODULE),
+    ("kernel", Tier::Kprobe, CLOCK),
     (
         "kernel",
-        Tier::Tracepoint,
-        "eBPF: lookups and changes of a map by who has its descriptor, and programs that are attached by perf events or netlink, are not reported; nor is whose object an id is",
+        Tier::Kprobe,
+        "whether a call adjusts the clock or only asks is read after it (adjtimex, clock_adjtime), and could have been changed",
     ),
+    ("kernel", Tier::Kprobe, ALLOWED),
     (
         "kernel",
-        Tier::Tracepoint,
-        "an eBPF command's attributes are read after the call, and could have been changed",
+        Tier::Kprobe,
+        "a call is not seen while more of its kind are under way than the kernel keeps return probes for (10, or twice the processors); a signal is then told without its result when the same thread sends again",
     ),
-    (
-        "kernel",
-        Tier::Tracepoint,
-        "of a module that is refused the name is known only where it came by descriptor (finit_module)",
-    ),
+    ("kernel", Tier::Kprobe, KILLED),
+    ("kernel", Tier::Kprobe, NO_DENIAL),
+    ("kernel", Tier::Tracepoint, BPF_QUIET),
+    ("kernel", Tier::Tracepoint, BPF_RACY),
+    ("kernel", Tier::Tracepoint, NAMELESS_MODULE),
     ("kernel", Tier::Tracepoint, KILLS),
     ("kernel", Tier::Tracepoint, NO_DENIAL),
-    (
-        "kernel",
-        Tier::Portable,
-        "eBPF: lookups and changes of a map by who has its descriptor, and programs that are attached by perf events or netlink, are not reported; nor is whose object an id is",
-    ),
-    (
-        "kernel",
-        Tier::Portable,
-        "an eBPF command's attributes are read after the call, and could have been changed",
-    ),
+    ("kernel", Tier::Portable, BPF_QUIET),
+    ("kernel", Tier::Portable, BPF_RACY),
     ("kernel", Tier::Portable, "a module's name is not known"),
     (
         "kernel",
@@ -277,6 +281,13 @@ const OTHER_ENDS: &str = "how a connection ends of a protocol beside TCP and UDP
 const IO_URING: &str = "how a connection or a datagram through io_uring ends is not known; listeners, accepted connections and sockets made through it, and its connections to local sockets, are not reported";
 const ENDS_LATER: &str = "how a connection ends that is not waited for is not told (in_progress)";
 const NO_CGROUP: &str = "where cgroup v2 is not mounted nothing made through io_uring is reported, and destinations are what the callers gave";
+const BPF_QUIET: &str = "eBPF: lookups and changes of a map by who has its descriptor, and programs that are attached by perf events or netlink, are not reported; nor is whose object an id is";
+const BPF_RACY: &str = "an eBPF command's attributes are read after the call, and could have been changed";
+const NAMELESS_MODULE: &str =
+    "of a module that is refused the name is known only where it came by descriptor (finit_module)";
+const CLOCK: &str = "a call that would set a clock and is refused before it comes to the clock of the day (no such clock, no such address) is not reported, nor is one that sets the clock of a device (/dev/ptp0)";
+const ALLOWED: &str = "of a signal it is told whether it was allowed; that it failed later is not";
+const KILLED: &str = "a signal that ends the daemon at once (SIGKILL) or before it is on cannot be reported";
 const KILLS: &str = "signals that are sent to the daemon's process group are not reported, nor can one be that ends the daemon at once (SIGKILL) or before it is on";
 const REFUSED_NAME: &str = "of an open that is refused the target is who has the number in the name (target_as_given), below /proc and host.proc; a link on the way, and a procfs that is mounted elsewhere, are not followed";
 const OPEN_BEFORE: &str = "what is read by a descriptor of /proc that was open before, or that another process sent, is not reported";

@@ -12,7 +12,7 @@ use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapHandle, Object, OpenObject, PrintLevel, ProgramMut};
 
 use super::{
-    FAMILIES, Mechanism, Point, Tier, Variant, ability, exits::Exits, exits::Place, skipped::skipped,
+    FAMILIES, Mechanism, Point, Tier, Variant, ability, calls, exits::Exits, exits::Place, skipped::skipped,
     trace_event, types, types::Kernel, types::TypesFile,
 };
 use crate::canary::Acted;
@@ -224,7 +224,8 @@ pub fn start(name: &str, conditions: &Conditions<'_>) -> Option<Sensor> {
         links: Vec::new(),
         programs: Vec::new(),
     };
-    for (point, variant) in family.variants() {
+    // Of functions of another architecture there is nothing to say.
+    for (point, variant) in family.variants().filter(|row| calls::missing(row.1.hook).is_none()) {
         if let Some(why) = conditions.excludes(variant) {
             sensor.refuse(point, variant, why);
         }
@@ -498,7 +499,11 @@ fn attach_one(
 
 /// Attaches a program that is neither of a classic tracepoint nor of a cgroup.
 pub(super) fn attach_trace(program: &ProgramMut<'_>, hook: &str) -> Result<Link> {
-    let attached = if types::by_number(hook) { program.attach_trace() } else { program.attach() };
+    let attached = match calls::probed(hook) {
+        Some((returns, function)) => program.attach_kprobe(returns, function),
+        None if types::by_number(hook) => program.attach_trace(),
+        None => program.attach(),
+    };
     attached.map_err(in_full)
 }
 

@@ -6,6 +6,7 @@
 
 mod ability;
 mod blind;
+mod calls;
 mod exits;
 mod kernel_btf;
 pub mod loader;

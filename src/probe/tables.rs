@@ -641,6 +641,89 @@ const NETWORK_PORTABLE: Mechanism = Mechanism {
     },
 };
 
+/// The end of a system call that has a function of its own.
+macro_rules! call {
+    ($name:literal, $function:literal, $required:literal, $proof:ident, $fexit:literal, $kretprobe:literal) => {
+        Point {
+            name: $name,
+            required: $required,
+            proof: Proof::$proof,
+            graded: true,
+            variants: &[
+                variant(concat!("fexit__", $function), concat!("fexit/", $function), $fexit, Tier::Full),
+                variant(
+                    concat!("kretprobe__", $function),
+                    concat!("kretprobe/", $function),
+                    $kretprobe,
+                    Tier::Kprobe,
+                ),
+            ],
+        }
+    };
+}
+
+/// What `full` and `kprobe` have in common. On arm64 a system call has one function for all
+/// programs; on x86-64 a kernel may be built without those of 32-bit ones. Of clocks and modules the
+/// unit that systemd starts the canary in has no system calls (`ProtectClock=`, `SystemCallFilter=`).
+macro_rules! kernel_points {
+    ($($signal:expr),+) => {
+        &[
+            call!("eBPF", "sys_bpf", true, Always, 229, 241),
+            call!("eBPF of 32-bit programs", "ia32_sys_bpf", false, None, 230, 242),
+            call!("io_uring", "sys_io_uring_setup", true, Always, 231, 243),
+            call!("io_uring of 32-bit programs", "ia32_sys_io_uring_setup", false, None, 232, 244),
+            call!("refused modules", "sys_init_module", true, None, 233, 245),
+            call!("refused modules of 32-bit programs", "ia32_sys_init_module", false, None, 234, 246),
+            call!("refused modules from files", "sys_finit_module", true, None, 235, 247),
+            call!(
+                "refused modules from files of 32-bit programs",
+                "ia32_sys_finit_module",
+                false,
+                None,
+                236,
+                248
+            ),
+            call!("setting the clock", "do_sys_settimeofday64", true, None, 237, 249),
+            call!("adjusting the clock", "do_adjtimex", true, None, 238, 250),
+            $($signal,)+
+            Point {
+                // A kernel may be built without modules.
+                name: "modules",
+                required: false,
+                proof: Proof::None,
+                graded: true,
+                variants: &[
+                    variant("tp_btf__module_load", "tp_btf/module_load", 240, Tier::Full),
+                    variant("raw_tp__module_load", "raw_tp/module_load", 252, Tier::Kprobe),
+                ],
+            },
+        ]
+    };
+}
+
+const KERNEL_FULL: Mechanism = Mechanism {
+    object: "kernel_hooks",
+    slots: 3,
+    points: kernel_points!(required(
+        "signals",
+        Proof::Always,
+        &[variant("fexit__check_kill_permission", "fexit/check_kill_permission", 239, Tier::Full)]
+    )),
+    load: |btf, prepare, loaded| load::<skel::kernel_hooks::KernelHooksSkelBuilder>(btf, prepare, loaded),
+};
+
+const KERNEL_KPROBE: Mechanism = Mechanism {
+    points: kernel_points!(
+        required(
+            "signals",
+            Proof::Always,
+            &[variant("kprobe__check_kill_permission", "kprobe/check_kill_permission", 251, Tier::Kprobe)]
+        ),
+        connected!("kretprobe", Tier::Kprobe, "check_kill_permission")
+    ),
+    ..KERNEL_FULL
+};
+
 const KERNEL: Mechanism = Mechanism {
     object: "kernel",
     slots: 1,
@@ -694,7 +777,7 @@ pub const FAMILIES: &[Family] = &[
     Family { name: "file", mechanisms: &[FILE_FULL, FILE_KPROBE, FILE, FILE_PORTABLE] },
     Family { name: "network", mechanisms: &[NETWORK_FULL, NETWORK_KPROBE, NETWORK, NETWORK_PORTABLE] },
     Family { name: "memory", mechanisms: &[MEMORY_FULL, MEMORY_KPROBE, MEMORY, MEMORY_PORTABLE] },
-    Family { name: "kernel", mechanisms: &[KERNEL, KERNEL_PORTABLE] },
+    Family { name: "kernel", mechanisms: &[KERNEL_FULL, KERNEL_KPROBE, KERNEL, KERNEL_PORTABLE] },
 ];
 
 /// Opens, prepares and loads one skeleton; generic because each skeleton has

@@ -42,6 +42,7 @@ fn opened(mechanism: &Mechanism) -> Opened {
         "file" => open::<skel::file::FileSkelBuilder>(),
         "process_portable" => open::<skel::process_portable::ProcessPortableSkelBuilder>(),
         "kernel" => open::<skel::kernel::KernelSkelBuilder>(),
+        "kernel_hooks" => open::<skel::kernel_hooks::KernelHooksSkelBuilder>(),
         "kernel_portable" => open::<skel::kernel_portable::KernelPortableSkelBuilder>(),
         "memory" => open::<skel::memory::MemorySkelBuilder>(),
         "memory_hooks" => open::<skel::memory_hooks::MemoryHooksSkelBuilder>(),
@@ -130,7 +131,7 @@ macro_rules! object {
 /// One relocation in an object, and libbpf wants the kernel's types for all of it.
 #[test]
 fn objects_of_the_portable_tier_need_no_type_of_the_kernel() {
-    let objects: [(&str, &[u8], bool); 11] = [
+    let objects: [(&str, &[u8], bool); 12] = [
         ("base", object!("base"), false),
         ("process_portable", object!("process_portable"), false),
         ("file_portable", object!("file_portable"), false),
@@ -139,6 +140,7 @@ fn objects_of_the_portable_tier_need_no_type_of_the_kernel() {
         ("memory", object!("memory"), true),
         ("kernel_portable", object!("kernel_portable"), false),
         ("kernel", object!("kernel"), true),
+        ("kernel_hooks", object!("kernel_hooks"), true),
         // That the count is right is shown by those that have some.
         ("process", object!("process"), true),
         ("file", object!("file"), true),
@@ -199,6 +201,19 @@ fn variants_are_tried_best_first_and_something_is_required() {
         assert_eq!((Tier::from_name(tier.name()), *tier as usize), (Some(*tier), index));
     }
     assert_eq!(Tier::from_name("best"), None);
+}
+
+/// One program there makes every call of the machine slower.
+#[test]
+fn no_sensor_of_the_better_tiers_waits_at_the_end_of_every_system_call() {
+    let all = FAMILIES.iter().flat_map(|family| family.variants().map(|row| (family.name, row.1)));
+    for (sensor, variant) in all.filter(|row| row.1.tier <= Tier::Kprobe) {
+        assert!(!variant.hook.ends_with("/sys_exit"), "{sensor}: {}", variant.hook);
+    }
+    for family in FAMILIES {
+        let best = family.mechanisms[0].points.iter().flat_map(|point| point.variants);
+        assert!(best.map(|variant| variant.tier).min() == Some(Tier::Full), "{}", family.name);
+    }
 }
 
 #[test]

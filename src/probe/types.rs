@@ -18,7 +18,7 @@ use libbpf_rs::libbpf_sys;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::kernel_btf::KernelBtf;
-use super::{FAMILIES, Family, ability};
+use super::{FAMILIES, Family, ability, calls};
 use crate::btf::{self, Btf, Kind};
 use crate::error::{Error, Result};
 
@@ -146,7 +146,13 @@ fn read() -> Result<Kernel> {
     let names: Vec<(Kind, String)> = hooks
         .iter()
         .filter_map(|hook| section(hook))
-        .map(|(section, target)| (section.kind, format!("{}{target}", section.prefix)))
+        .map(|(section, target)| {
+            let target = match section.kind {
+                Kind::Function => calls::function(target),
+                _ => target.into(),
+            };
+            (section.kind, format!("{}{target}", section.prefix))
+        })
         .collect();
     let wanted: Vec<(Kind, &str)> =
         names.iter().map(|(kind, name)| (*kind, name.as_str())).chain([TYPED_TASK]).collect();

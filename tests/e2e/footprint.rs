@@ -1,7 +1,7 @@
 //! What the daemon takes of a small machine's memory: its own, and the kernel's for it. The shipped
 //! configuration, every sensor, 2,000 watched files.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use libbpf_rs::libbpf_sys;

@@ -19,6 +19,7 @@ mod identity;
 mod journal;
 mod kernel;
 mod lifecycle;
+mod many;
 mod memory;
 mod names;
 mod network;

@@ -51,7 +51,8 @@ for expected in $(cat /vm/expect); do
       tests+=(network::root_a_connection_is_one_event_however_it_is_made
         network::root_datagrams_are_one_event_and_a_count network::root_listeners_and_accepted_connections)
       ;;
-    kernel=*) tests+=(kernel::root_tries_to_change_the_kernel kernel::root_signals_for_the_daemon_and_for_nobody_else) ;;
+    kernel=*) tests+=(kernel::root_tries_to_change_the_kernel kernel::root_signals_for_the_daemon_and_for_nobody_else
+        kernel::root_a_user_who_may_not_signal_the_daemon_is_told_with_the_refusal) ;;
     process=*)
       tests+=(process::root_exec_with_arguments process::root_forks_and_exits_are_counted_exactly
         check::root_check_names_every_blind_spot_of_its_tiers)

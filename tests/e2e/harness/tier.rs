@@ -68,6 +68,13 @@ pub const SEND_RESULT: Blind =
 pub const TARGET: Blind = Blind { sensor: "memory", words: "what the process table knows" };
 /// Files of a process in a directory that the name does not tell.
 pub const PROC_NAMES: Blind = Blind { sensor: "memory", words: "known by name alone" };
+/// Signals to a group.
+pub const GROUP: Blind = Blind { sensor: "kernel", words: "sent to the daemon's process group" };
+/// `pidfd_send_signal`.
+pub const PIDFD: Blind = Blind { sensor: "kernel", words: "signals by pidfd_send_signal" };
+/// Calls that would set a clock, of which this kernel has none for 32-bit programs.
+pub const NO_CLOCK: Blind =
+    Blind { sensor: "kernel", words: "is refused before it comes to the clock of the day" };
 
 impl Blind {
     /// Whether the tier in use declares it.
