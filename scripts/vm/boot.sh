@@ -46,6 +46,7 @@ cp tests/vm/guest.sh "$root/vm/"
 cp "tests/vm/$test" "$root/vm/test"
 field "$name" expect >"$root/vm/expect"
 field "$name" page >"$root/vm/page"
+field "$name" skips >"$root/vm/skips"
 case $(field "$name" types) in ''|headers) echo 0 ;; *) echo 1 ;; esac >"$root/vm/refused"
 payload
 [ -z "$(field "$name" types)" ] || cp -a "target/vm/types-$name/." "$root/"

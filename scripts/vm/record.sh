@@ -26,7 +26,10 @@ while IFS='|' read -r sensor tier hooks; do
   first=${hooks%%,*}
   more=$(tr -cd ',' <<<"$hooks" | wc -c)
   [ "$more" -eq 0 ] || first="$first and $more more"
-  echo "| $1 | $release | $(field "$1" arch) | $page KiB | $sensor | \`$tier\` | ${first:-none} | $(sum "$sensor" right) of $(sum "$sensor" wanted) |"
+  right="$(sum "$sensor" right) of $(sum "$sensor" wanted)"
+  skipped=$(sum "$sensor" skipped)
+  [ "$skipped" -eq 0 ] || right="$right, $skipped runs skipped"
+  echo "| $1 | $release | $(field "$1" arch) | $page KiB | $sensor | \`$tier\` | ${first:-none} | $right |"
 done <"$out/sensors" >>"$rows"
 
 table() {

@@ -56,14 +56,14 @@ static __always_inline bee_what bee_pack(__u16 hook, __u8 kind, bool compat, __u
 #define BEE_WHAT_RESULT(what) ((__s32)((what) >> 32))
 #define BEE_WHAT_PLACE(what)  BEE_PLACE(BEE_WHAT_SLOT(what), 0)
 
-static __always_inline __u32 bee_device_mask(const struct bee_settings *set, __u32 node, __u32 mode)
+static __always_inline __u32 bee_device_mask(__u32 node, __u32 mode)
 {
 	struct bee_device_key key = {
-		.node = node, .policy = set->policy, .block = (mode & S_IFMT) == S_IFBLK};
+		.node = node, .policy = settings.policy, .block = (mode & S_IFMT) == S_IFBLK};
 	__u32 *mask = bpf_map_lookup_elem(&devices, &key);
 
-	if (!mask && set->policy_before != set->policy) {
-		key.policy = set->policy_before;
+	if (!mask && settings.policy_before != settings.policy) {
+		key.policy = settings.policy_before;
 		mask = bpf_map_lookup_elem(&devices, &key);
 	}
 	return mask ? *mask : 0;
@@ -101,19 +101,17 @@ static __always_inline void bee_file_values(struct bee_file *record, __u16 kind,
 }
 
 /* Why an act on names may be an event; `found` is what the tests of its names said. */
-static __always_inline __u32 bee_act_mask(const struct bee_settings *set, __u16 kind, __u32 found,
-					  __u64 mode, __u32 node)
+static __always_inline __u32 bee_act_mask(__u16 kind, __u32 found, __u64 mode, __u32 node)
 {
-	struct bee_state *shared = bee_state();
 	__u32 mask = found & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
 
 	/* While the scanner is on its way to a name, a directory above must not be moved unseen. */
-	if (kind == BEE_KIND_RENAME && (found & BEE_WATCH_ANCHOR || set->every_directory ||
-					(shared && shared->names_everywhere)))
+	if (kind == BEE_KIND_RENAME &&
+	    (found & BEE_WATCH_ANCHOR || settings.every_directory || (state.names_everywhere)))
 		mask |= BEE_WATCH_ANCHOR;
 	if (kind == BEE_KIND_MKNOD && S_ISDEV(mode))
-		mask |= bee_device_mask(set, node, mode);
-	if (bpf_get_current_pid_tgid() >> 32 == set->canary_tgid)
+		mask |= bee_device_mask(node, mode);
+	if (bpf_get_current_pid_tgid() >> 32 == settings.canary_tgid)
 		mask |= BEE_WATCH_ANY;
 	return mask;
 }

@@ -12,20 +12,6 @@
 
 #define BEE_NSEC_PER_SEC 1000000000ull
 
-static __always_inline struct bee_settings *bee_settings(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&settings, &zero);
-}
-
-static __always_inline struct bee_state *bee_state(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&state, &zero);
-}
-
 /*
  * Hides a value from the verifier's bookkeeping. In a loop over bytes a variable
  * that is a known number on one path and another on the next makes each turn
@@ -111,9 +97,9 @@ static __always_inline void bee_count(__u32 kind, __u32 cause)
 
 /* Another build's objects may be attached beside ours during an upgrade; the
  * generation word says whose turn it is. */
-static __always_inline bool bee_active(const struct bee_settings *set)
+static __always_inline bool bee_active(void)
 {
-	return set && set->generation == bee_generation;
+	return settings.generation == bee_generation;
 }
 
 /* The fixed part lies directly in front of the tail, whatever its size. */
@@ -140,10 +126,10 @@ static __always_inline struct bee_header *bee_record(struct bee_scratch *buffer,
  */
 enum bee_rate { BEE_RATE_ALERT, BEE_RATE_DEMOTE, BEE_RATE_DROP };
 
-static __always_inline enum bee_rate bee_rate(const struct bee_settings *set, __u32 tgid, __u64 now)
+static __always_inline enum bee_rate bee_rate(__u32 tgid, __u64 now)
 {
 	struct bee_bucket *bucket = bpf_map_lookup_elem(&buckets, &tgid);
-	__u64 full = (__u64)set->alert_burst * BEE_NSEC_PER_SEC;
+	__u64 full = (__u64)settings.alert_burst * BEE_NSEC_PER_SEC;
 
 	if (!bucket) {
 		struct bee_bucket fresh = {.refilled = now, .tokens = full, .second = now};
@@ -153,12 +139,12 @@ static __always_inline enum bee_rate bee_rate(const struct bee_settings *set, __
 		if (!bucket)
 			return BEE_RATE_ALERT;
 	}
-	if (set->events_per_second) {
+	if (settings.events_per_second) {
 		if (now - bucket->second >= BEE_NSEC_PER_SEC) {
 			bucket->second = now;
 			bucket->in_second = 0;
 		}
-		if (bucket->in_second >= set->events_per_second)
+		if (bucket->in_second >= settings.events_per_second)
 			return BEE_RATE_DROP;
 		bucket->in_second++;
 	}
@@ -167,7 +153,7 @@ static __always_inline enum bee_rate bee_rate(const struct bee_settings *set, __
 	/* An hour is plenty, and keeps the product below 2^64. */
 	if (passed > 3600 * BEE_NSEC_PER_SEC)
 		passed = 3600 * BEE_NSEC_PER_SEC;
-	__u64 tokens = bucket->tokens + passed * (set->alerts_per_second & 0xfffff);
+	__u64 tokens = bucket->tokens + passed * (settings.alerts_per_second & 0xfffff);
 	if (tokens > full)
 		tokens = full;
 	bucket->refilled = now;
@@ -188,14 +174,12 @@ static __always_inline enum bee_rate bee_rate(const struct bee_settings *set, __
 static __always_inline __u64 bee_wakeup(void *ring, __u64 now, __u32 which)
 {
 	__u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
-	struct bee_state *shared;
 
 	if (waiting < bpf_ringbuf_query(ring, BPF_RB_RING_SIZE) / 4)
 		return 0;
-	shared = bee_state();
-	if (!shared || now - shared->woken[which & 1] < 1000000)
+	if (now - state.woken[which & 1] < 1000000)
 		return BPF_RB_NO_WAKEUP;
-	shared->woken[which & 1] = now;
+	state.woken[which & 1] = now;
 	return BPF_RB_FORCE_WAKEUP;
 }
 
@@ -204,15 +188,14 @@ static __always_inline __u64 bee_wakeup(void *ring, __u64 now, __u32 which)
  * count in `counters` beside DEMOTED. This is what makes emitted = delivered + dropped
  * hold. `length` is bounded by who calls, as far as the memory behind `header` goes.
  */
-static __always_inline void bee_send(struct bee_settings *set, struct bee_header *header,
-				     __u32 length, __u32 alert)
+static __always_inline void bee_send(struct bee_header *header, __u32 length, __u32 alert)
 {
 	__u32 kind = header->kind & (BEE_KIND_COUNT - 1);
 	__u64 flags;
 	long failed;
 
 	if (alert) {
-		enum bee_rate rate = bee_rate(set, header->tgid, header->time);
+		enum bee_rate rate = bee_rate(header->tgid, header->time);
 
 		if (rate == BEE_RATE_DROP) {
 			bee_count(kind, BEE_CAUSE_RATE_LIMIT);
@@ -237,11 +220,10 @@ static __always_inline void bee_send(struct bee_settings *set, struct bee_header
 __noinline int bee_submit(__u32 place, __u32 fixed, __u32 tail, __u32 alert)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
-	struct bee_settings *set = bee_settings();
 	struct bee_header *header;
 	__u32 length;
 
-	if (!buffer || !set || fixed < sizeof(*header) || fixed > BEE_FIXED_MAX)
+	if (!buffer || fixed < sizeof(*header) || fixed > BEE_FIXED_MAX)
 		return 0;
 	header = bee_record(buffer, fixed);
 	length = fixed + tail;
@@ -250,7 +232,7 @@ __noinline int bee_submit(__u32 place, __u32 fixed, __u32 tail, __u32 alert)
 		bee_count(header->kind & (BEE_KIND_COUNT - 1), BEE_CAUSE_TOO_LONG);
 		return 0;
 	}
-	bee_send(set, header, length, alert);
+	bee_send(header, length, alert);
 	return 0;
 }
 

@@ -21,20 +21,4 @@ int BPF_PROG(exits, struct pt_regs *regs)
 	return 0;
 }
 
-/* Never attached: a kernel that loads it lets programs with functions of their own hand on,
- * which arm64 does since 6.0. */
-static __noinline int bee_some_function(__u64 number)
-{
-	barrier_var(number);
-	return number;
-}
-
-SEC("tp_btf/sys_exit")
-int BPF_PROG(hands_on, struct pt_regs *regs)
-{
-	if (bee_some_function(bee_syscall_number(regs)))
-		bpf_tail_call_static(ctx, &exits_typed, BEE_READER_MEMORY);
-	return 0;
-}
-
 char LICENSE[] SEC("license") = "GPL";

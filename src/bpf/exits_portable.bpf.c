@@ -21,19 +21,4 @@ int BPF_PROG(exits, __u64 regs)
 	return 0;
 }
 
-/* Never attached: see exits.bpf.c. */
-static __noinline int bee_some_function(__u64 number)
-{
-	barrier_var(number);
-	return number;
-}
-
-SEC("raw_tp/sys_exit")
-int BPF_PROG(hands_on, __u64 regs)
-{
-	if (bee_some_function(regs))
-		bpf_tail_call_static(ctx, &exits_raw, BEE_READER_MEMORY);
-	return 0;
-}
-
 char LICENSE[] SEC("license") = "GPL";

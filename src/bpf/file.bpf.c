@@ -36,9 +36,7 @@ __noinline int bee_on_descriptor(__u64 regs, bee_what call)
 		return says & BEE_ON_PROC;
 	f_mode = BPF_CORE_READ(file, f_mode);
 	if (f_mode & FMODE_PATH) {
-		struct bee_settings *set = bee_settings();
-
-		if (!set || bpf_get_current_pid_tgid() >> 32 != set->scanner_tgid)
+		if (bpf_get_current_pid_tgid() >> 32 != settings.scanner_tgid)
 			return 0;
 		bee_taught(what, (__u64)BPF_CORE_READ(file, f_path.dentry),
 			   (__u64)BPF_CORE_READ(file, f_path.mnt),
@@ -61,7 +59,6 @@ static __always_inline int bee_sys_exit(void *address, __u64 number, long ended,
 	/* Before 5.15 arm64 gives the result of a 32-bit call without its sign above bit 31; every
 	 * call of the tables ends with a descriptor, 0 or -errno. */
 	__s32 result = ended;
-	const struct bee_settings *set;
 	const struct bee_call *call;
 	__u8 native, compat, index;
 	bool is_compat, opened, open;
@@ -79,8 +76,7 @@ static __always_inline int bee_sys_exit(void *address, __u64 number, long ended,
 		return 0;
 	is_compat = bee_compat_current();
 	index = is_compat ? compat : native;
-	set = bee_settings();
-	if (!index || !bee_active(set))
+	if (!index || !bee_active())
 		return 0;
 	call = &bee_calls[index & (CALL_ROOM - 1)];
 	open = call->kind == BEE_KIND_OPEN;
@@ -90,7 +86,7 @@ static __always_inline int bee_sys_exit(void *address, __u64 number, long ended,
 	what = bee_pack(hook, index, is_compat, 0, result);
 	/* Of an open that succeeded only the scanner's has an argument of interest. */
 	opened = open && result >= 0;
-	if (!opened || bpf_get_current_pid_tgid() >> 32 == set->scanner_tgid)
+	if (!opened || bpf_get_current_pid_tgid() >> 32 == settings.scanner_tgid)
 		/* A number, not a typed pointer, is what a global function takes. */
 		bpf_probe_read_kernel(&regs, sizeof(regs), address);
 	if (opened || call->descriptor != NO_ARG)

@@ -26,10 +26,10 @@ static __always_inline struct bee_file *bee_file_record(bee_what what, struct be
 
 /* Whether a watched name may now lead to an inode that was never shown to us: names
  * count everywhere until the scanner has been there. */
-static __always_inline bool bee_moves(const struct bee_settings *set, __u16 kind, __s32 result)
+static __always_inline bool bee_moves(__u16 kind, __s32 result)
 {
 	return result == 0 && (kind == BEE_KIND_RENAME || kind == BEE_KIND_LINK) &&
-	       bpf_get_current_pid_tgid() >> 32 != set->canary_tgid;
+	       bpf_get_current_pid_tgid() >> 32 != settings.canary_tgid;
 }
 
 /* What the scanner notes; src/scanner/lesson.rs. */
@@ -41,14 +41,13 @@ __noinline int bee_taught(bee_what what, __u64 dentry, __u64 mnt, __u64 noted)
 	struct bee_scratch *buffer = bee_scratch(BEE_WHAT_PLACE(what));
 	struct inode *inode = BPF_CORE_READ((struct dentry *)dentry, d_inode);
 	__u32 device = BPF_CORE_READ(inode, i_sb, s_dev);
-	struct bee_settings *set = bee_settings();
 	__u32 mode = BPF_CORE_READ(inode, i_mode);
 	__u64 note = noted & BEE_NOTES;
 	__u32 mask = note & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
 	struct bee_file *record;
 	__u32 walk;
 
-	if (!note || !set)
+	if (!note)
 		return 0;
 	if (!buffer) {
 		bee_count(BEE_KIND_IDENTITY, BEE_CAUSE_NO_SCRATCH);
@@ -62,13 +61,13 @@ __noinline int bee_taught(bee_what what, __u64 dentry, __u64 mnt, __u64 noted)
 	record->inode_generation = BPF_CORE_READ(inode, i_generation);
 	if (mask && S_ISDEV(mode)) {
 		struct bee_device_key key = {.node = BPF_CORE_READ(inode, i_rdev),
-					     .policy = set->policy,
+					     .policy = settings.policy,
 					     .block = (mode & S_IFMT) == S_IFBLK};
 
 		record->node = key.node;
 		bpf_map_update_elem(&devices, &key, &mask, BPF_ANY);
 	} else if (mask) {
-		bee_inode_learn(set, record->inode, device, record->inode_generation, mask);
+		bee_inode_learn(record->inode, device, record->inode_generation, mask);
 	}
 	walk = bee_walk(BEE_WHAT_PLACE(what), dentry, mnt, BEE_WALK_UNTESTED);
 	record->header.flags |= bee_walk_flags(walk);
@@ -88,17 +87,15 @@ __noinline int bee_ended(__s32 result)
 {
 	__u64 key = bpf_get_current_pid_tgid();
 	struct bee_held *held = bpf_map_lookup_elem(&pending, &key);
-	struct bee_settings *set = bee_settings();
-	struct bee_state *shared = bee_state();
 	struct bee_file *record;
 	struct inode *inode;
 	__u32 length;
 	bool moved;
 
-	if (!held || !set || !shared)
+	if (!held)
 		return 0;
 	record = bee_fixed(held, struct bee_file);
-	moved = bee_moves(set, record->header.kind, result);
+	moved = bee_moves(record->header.kind, result);
 	if (record->header.kind == BEE_KIND_TRUNCATE) {
 		inode = (struct inode *)record->value;
 		record->value = result ? BEE_LENGTH_UNKNOWN : BPF_CORE_READ(inode, i_size);
@@ -109,15 +106,15 @@ __noinline int bee_ended(__s32 result)
 		record->header.result = result;
 	/* Once more after the record: user space may clear it before that is in the ring. */
 	if (moved)
-		shared->names_everywhere = 1;
+		state.names_everywhere = 1;
 	length = record->header.length;
 	barrier_var(length);
 	/* Other failures changed nothing and showed nothing. */
 	if ((result >= 0 || result == -EACCES || result == -EPERM || result == -BEE_END_UNSEEN) &&
 	    length >= sizeof(*record) && length <= sizeof(*record) + BEE_HELD_TAIL)
-		bee_send(set, &record->header, length, 1);
+		bee_send(&record->header, length, 1);
 	if (moved)
-		shared->names_everywhere = 1;
+		state.names_everywhere = 1;
 	bpf_map_delete_elem(&pending, &key);
 	return 0;
 }
@@ -155,23 +152,19 @@ __noinline int bee_finish(bee_what what, __u32 tail)
  * here. A regular file whose identity is not in the filter, on a file system whose watched files
  * are all known, that was not made by this open. Anything else is for bee_on_inode to tell.
  */
-static __always_inline bool bee_passes(const struct bee_settings *set, __u32 mode, __u64 number,
-				       __u32 device, __u32 f_mode)
+static __always_inline bool bee_passes(__u32 mode, __u64 number, __u32 device, __u32 f_mode)
 {
-	__u8 *slot = bee_filter_slot(number, device);
-
-	return slot && !*slot && S_ISREG(mode) && !(f_mode & (FMODE_CREATED | FMODE_PATH)) &&
-	       !set->canary_tgid && bee_scanned(device);
+	return !*bee_filter_slot(number, device) && S_ISREG(mode) &&
+	       !(f_mode & (FMODE_CREATED | FMODE_PATH)) && !settings.canary_tgid &&
+	       bee_scanned(device);
 }
 
 /* Of a file whose fields the verifier lets a program load. */
 static __always_inline bool bee_misses(struct file *file)
 {
-	struct bee_settings *set = bee_settings();
 	struct inode *inode = file->f_inode;
 
-	return set &&
-	       bee_passes(set, inode->i_mode, inode->i_ino, inode->i_sb->s_dev, file->f_mode);
+	return bee_passes(inode->i_mode, inode->i_ino, inode->i_sb->s_dev, file->f_mode);
 }
 
 /* What bee_misses_read says of an open file. */
@@ -182,12 +175,11 @@ static __always_inline bool bee_misses(struct file *file)
  * goes on from here. */
 __noinline int bee_misses_read(__u64 file)
 {
-	struct bee_settings *set = bee_settings();
 	struct bee_near near;
 	__u32 f_mode, mode, device, says = 0;
 	__u64 number, inode, super;
 
-	if (!set || !bee_near_read(&near, file))
+	if (!bee_near_read(&near, file))
 		return BEE_ON_PROC;
 	inode = (__u64)bee_near(&near, file, struct file, f_inode);
 	f_mode = (__u32)bee_near(&near, file, struct file, f_mode);
@@ -201,7 +193,7 @@ __noinline int bee_misses_read(__u64 file)
 	device = bee_near(&near, super, struct super_block, s_dev);
 	if (bee_near(&near, super, struct super_block, s_magic) == PROC_SUPER_MAGIC)
 		says = BEE_ON_PROC;
-	return says | (bee_passes(set, mode, number, device, f_mode) ? BEE_MISSES : 0);
+	return says | (bee_passes(mode, number, device, f_mode) ? BEE_MISSES : 0);
 }
 
 /* Of an inode that is not that of an open. */
@@ -216,42 +208,49 @@ __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value
 	struct dentry *dentry = BPF_CORE_READ((struct path *)path, dentry);
 	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
 	__u64 mnt = (__u64)BPF_CORE_READ((struct path *)path, mnt);
-	__u32 device = BPF_CORE_READ(inode, i_sb, s_dev);
-	__u64 number = BPF_CORE_READ(inode, i_ino);
-	struct bee_settings *set = bee_settings();
+	struct bee_scratch *buffer = bee_scratch(BEE_WHAT_PLACE(what));
 	__u16 kind = BEE_WHAT_KIND(what);
 	bool created = kind == BEE_KIND_OPEN && f_mode & FMODE_CREATED;
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	__u32 mask = 0, walk = 0, mode, generation = 0;
-	struct bee_scratch *buffer;
+	__u32 mask = 0, walk = 0, mode, node, links, device, generation;
+	struct super_block *super;
 	struct bee_file *record;
+	struct bee_near *near;
 	__u32 known = 0;
+	__u64 number;
 	bool names = created;
-	__u8 *slot;
 
-	if (!set)
+	if (!buffer) {
+		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
 		return 0;
-	if (!inode) {
+	}
+	near = &buffer->near;
+	if (!inode || !bee_near_read(near, (__u64)inode)) {
 		bee_count(kind, BEE_CAUSE_UNREADABLE);
 		return 0;
 	}
-	mode = BPF_CORE_READ(inode, i_mode);
+	mode = bee_near(near, inode, struct inode, i_mode);
 	if (S_ISDIR(mode))
 		return 0;
+	number = bee_near(near, inode, struct inode, i_ino);
+	node = bee_near(near, inode, struct inode, i_rdev);
+	links = bee_near(near, inode, struct inode, i_nlink);
+	super = bee_near(near, inode, struct inode, i_sb);
+	device = BPF_CORE_READ(super, s_dev);
+	generation = BPF_CORE_READ(inode, i_generation);
 	if (S_ISDEV(mode))
-		mask = bee_device_mask(set, BPF_CORE_READ(inode, i_rdev), mode);
+		mask = bee_device_mask(node, mode);
 	mask = bee_blur(mask, tgid);
-	slot = bee_filter_slot(number, device);
-	if (!slot || *slot) {
-		generation = BPF_CORE_READ(inode, i_generation);
-		known = bee_inode_lookup(number, device, set->policy, generation);
+	if (*bee_filter_slot(number, device)) {
+		known = bee_inode_lookup(number, device, settings.policy, generation);
 
-		if (!known && set->policy_before != set->policy)
-			known = bee_inode_lookup(number, device, set->policy_before, generation);
+		if (!known && settings.policy_before != settings.policy)
+			known = bee_inode_lookup(number, device, settings.policy_before,
+						 generation);
 		mask |= known;
 	}
 	known = bee_blur(known, tgid);
-	if (tgid == set->canary_tgid)
+	if (tgid == settings.canary_tgid)
 		mask |= BEE_WATCH_ANY;
 	mask = bee_blur(mask, tgid);
 	/* Known for writes alone, by other lists or under another of its names: on a file
@@ -265,11 +264,6 @@ __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value
 		return 0;
 	mask = bee_blur(mask, tgid);
 
-	buffer = bee_scratch(BEE_WHAT_PLACE(what));
-	if (!buffer) {
-		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
-		return 0;
-	}
 	walk = bee_walk(BEE_WHAT_PLACE(what), (__u64)dentry, mnt,
 			names ? BEE_WALK_LEAF : BEE_WALK_UNTESTED);
 	mask |= BEE_WALK_MASK(walk) & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
@@ -277,7 +271,7 @@ __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value
 		return 0;
 	if (!(mask & BEE_WATCH_ANY) && kind == BEE_KIND_OPEN && !(f_mode & FMODE_WRITE))
 		return 0;
-	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
+	if (tgid == settings.self_tgid || tgid == settings.scanner_tgid) {
 		bee_count(kind, BEE_CAUSE_SELF);
 		return 0;
 	}
@@ -286,22 +280,22 @@ __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value
 	kind = bee_blur(kind, tgid);
 	/* Recognised by name: from now on by identity too, under any name it gets. User
 	 * space takes it out again if its exact decision is another. */
-	if (mask & ~known && tgid != set->canary_tgid && !S_ISDEV(mode))
-		bee_inode_learn(set, number, device, BPF_CORE_READ(inode, i_generation), mask);
+	if (mask & ~known && tgid != settings.canary_tgid && !S_ISDEV(mode))
+		bee_inode_learn(number, device, generation, mask);
 	record = bee_file_record(what, buffer, kind);
 	record->inode = number;
-	record->inode_generation = BPF_CORE_READ(inode, i_generation);
+	record->inode_generation = generation;
 	record->device = device;
 	record->mode = mode;
 	if (S_ISDEV(mode))
-		record->node = BPF_CORE_READ(inode, i_rdev);
+		record->node = node;
 	record->access = f_mode & (FMODE_READ | FMODE_WRITE);
 	record->mask = mask;
 	bee_file_values(record, kind, value, value_2);
 	record->header.flags |= bee_walk_flags(walk);
 	if (known)
 		record->header.flags |= BEE_FLAG_BY_IDENTITY;
-	if (BPF_CORE_READ(inode, i_nlink) == 0)
+	if (!links)
 		record->header.flags |= BEE_FLAG_FILE_DELETED;
 	record->length[BEE_PART_WALK] = BEE_WALK_LENGTH(walk);
 	return bee_finish(what, BEE_WALK_LENGTH(walk));

@@ -70,7 +70,6 @@ static __always_inline bool bee_wanted(__u16 kind, __u32 mask, __u8 access)
 __noinline int bee_on_given(__u64 regs, bee_what call)
 {
 	struct bee_act unpacked, *act = &unpacked;
-	struct bee_settings *set = bee_settings();
 	struct bee_scratch *buffer = bee_scratch(0);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct bee_given *first, *second;
@@ -82,8 +81,6 @@ __noinline int bee_on_given(__u64 regs, bee_what call)
 
 	bee_unpack(act, regs, call);
 	kind = act->call->kind;
-	if (!set)
-		return 0;
 	if (!buffer) {
 		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
 		return 0;
@@ -117,10 +114,10 @@ __noinline int bee_on_given(__u64 regs, bee_what call)
 		}
 		second->flags = BEE_FLAG_PATH_UNREADABLE;
 	}
-	mask = bee_act_mask(set, kind, first->mask | second->mask, value, value_2);
+	mask = bee_act_mask(kind, first->mask | second->mask, value, value_2);
 	if (!bee_wanted(kind, mask, access))
 		return 0;
-	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
+	if (tgid == settings.self_tgid || tgid == settings.scanner_tgid) {
 		bee_count(kind, BEE_CAUSE_SELF);
 		return 0;
 	}
@@ -163,7 +160,7 @@ static __always_inline int bee_sys_exit(__u64 regs, long ended)
 		return 0;
 	is_compat = bee_saved_compat(&saved);
 	index = is_compat ? compat : native;
-	if (!index || !bee_active(bee_settings()))
+	if (!index || !bee_active())
 		return 0;
 	call = &bee_calls[index & (CALL_ROOM - 1)];
 	if (call->name == NO_ARG) {

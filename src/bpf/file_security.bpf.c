@@ -60,14 +60,11 @@ static __always_inline bool bee_is_error(__u64 pointer)
 	return pointer >= (__u64)-4095;
 }
 
-/* An open that succeeded. `direct`: the file is a pointer the verifier knows. */
-static __always_inline int bee_opened(struct file *file, __u16 hook, __u8 slot, bool direct)
+/* An open that succeeded, of a file that may be one of ours. */
+static __always_inline int bee_opened(struct file *file, __u16 hook, __u8 slot)
 {
-	__u32 f_mode;
+	__u32 f_mode = BPF_CORE_READ(file, f_mode);
 
-	if (direct ? bee_misses(file) : bee_misses_read((__u64)file) & BEE_MISSES)
-		return 0;
-	f_mode = BPF_CORE_READ(file, f_mode);
 	if (f_mode & FMODE_PATH || BPF_CORE_READ(file, f_flags) & FMODE_EXEC)
 		return 0;
 	return bee_on_inode(bee_pack(hook, BEE_KIND_OPEN, false, slot, 0),
@@ -79,13 +76,14 @@ static __always_inline int bee_open_ended(int dfd, struct filename *pathname,
 					  const struct open_flags *op, struct file *file,
 					  __u16 hook)
 {
-	__u64 result = bee_number(file);
 	__u32 flags, access;
+	__u64 result;
 
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
-	if (!bee_is_error(result))
-		return bee_opened(file, hook, SLOT_OPEN, true);
+	if (!bee_is_error((__u64)file))
+		return bee_misses(file) ? 0 : bee_opened(file, hook, SLOT_OPEN);
+	result = bee_number(file);
 	flags = BPF_CORE_READ(op, open_flag);
 	if (!bee_refusal(result) || flags & FMODE_EXEC)
 		return 0;
@@ -113,25 +111,23 @@ SEC("fexit/do_file_open_root")
 int BPF_PROG(fexit__do_file_open_root, const struct path *root, const char *name,
 	     const struct open_flags *op, struct file *file)
 {
-	__u64 result = bee_number(file);
-
 	/* Refused: a handle is not a name, and nothing was opened. */
-	if (!bee_active(bee_settings()) || bee_is_error(result))
+	if (!bee_active() || bee_is_error((__u64)file) || bee_misses(file))
 		return 0;
-	return bee_opened(file, BEE_HOOK_FEXIT_DO_FILE_OPEN_ROOT, SLOT_OPEN_ROOT, true);
+	return bee_opened(file, BEE_HOOK_FEXIT_DO_FILE_OPEN_ROOT, SLOT_OPEN_ROOT);
 }
 
 SEC("kprobe/security_file_open")
 int BPF_KPROBE(kprobe__security_file_open, struct file *file)
 {
-	if (!bee_active(bee_settings()))
+	if (!bee_active() || bee_misses_read((__u64)file) & BEE_MISSES)
 		return 0;
 	/* A stacked file system opens the file below: the caller's is seen by itself. Before
 	 * 6.5 such a file has the path of the one above and its own inode. */
 	if (BPF_CORE_READ(file, f_mode) & FMODE_BACKING ||
 	    BPF_CORE_READ(file, f_inode) != BPF_CORE_READ(file, f_path.dentry, d_inode))
 		return 0;
-	return bee_opened(file, BEE_HOOK_KPROBE_SECURITY_FILE_OPEN, SLOT_KPROBE, false);
+	return bee_opened(file, BEE_HOOK_KPROBE_SECURITY_FILE_OPEN, SLOT_KPROBE);
 }
 
 /*
@@ -179,7 +175,7 @@ static __always_inline int bee_open_refused(struct file *file, __u16 hook)
 	bee_what call;
 	__u64 regs;
 
-	if (!bee_refusal((long)file) || !bee_active(bee_settings()))
+	if (!bee_refusal((long)file) || !bee_active())
 		return 0;
 	task = (void *)bpf_get_current_task();
 	regs = bee_caller(task, &call, hook, (long)file);
@@ -216,7 +212,7 @@ static __always_inline bool bee_in_open(void)
 /* Whether the act is to be looked at; says how far it is: begun, or refused. */
 static __always_inline bool bee_begun(bee_what *what, __u16 hook, __u8 kind, __u8 slot, int result)
 {
-	if (!bee_active(bee_settings()) || (result && !bee_refusal(result)) || bee_in_open())
+	if (!bee_active() || (result && !bee_refusal(result)) || bee_in_open())
 		return false;
 	*what = bee_pack(hook, kind, false, slot, result) | (result ? 0 : BEE_WHAT_BEGUN);
 	return true;
@@ -228,14 +224,13 @@ __noinline int bee_on_paths(bee_what what)
 	__u32 place = BEE_WHAT_PLACE(what);
 	struct bee_scratch *buffer = bee_scratch(place);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct bee_settings *set = bee_settings();
 	__u32 first, second = 0, at, mask, text = 0;
 	__u16 kind = BEE_WHAT_KIND(what);
 	struct bee_path_act *act;
 	struct bee_file *record;
 	long size;
 
-	if (!buffer || !set)
+	if (!buffer)
 		return 0;
 	act = &buffer->act;
 	first = bee_walk(place, act->dentry[0], act->mnt[0], BEE_WALK_LEAF);
@@ -254,10 +249,10 @@ __noinline int bee_on_paths(bee_what what)
 				  BEE_WALK_LEAF);
 		mask |= BEE_WALK_MASK(second);
 	}
-	mask = bee_act_mask(set, kind, mask, act->value, act->value_2);
+	mask = bee_act_mask(kind, mask, act->value, act->value_2);
 	if (!mask)
 		return 0;
-	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
+	if (tgid == settings.self_tgid || tgid == settings.scanner_tgid) {
 		bee_count(kind, BEE_CAUSE_SELF);
 		return 0;
 	}
@@ -378,10 +373,9 @@ static __always_inline int bee_truncate(__u16 hook, __u8 slot, const struct path
 static __always_inline int bee_shown(__u16 hook, __u8 slot, const struct path *path, __u64 mask,
 				     int result)
 {
-	struct bee_settings *set = bee_settings();
 	__u32 note = 0;
 
-	if (result || !bee_active(set) || bpf_get_current_pid_tgid() >> 32 != set->scanner_tgid)
+	if (result || !bee_active() || bpf_get_current_pid_tgid() >> 32 != settings.scanner_tgid)
 		return 0;
 	if (mask & IN_ATTRIB)
 		note |= BEE_WATCH_ANY;

@@ -76,13 +76,10 @@ __noinline int bee_on_refused(bee_what what, __u64 name, __u32 directory, __u32 
 	__u32 place = BEE_WHAT_PLACE(what);
 	struct bee_scratch *buffer = bee_scratch(place);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct bee_settings *set = bee_settings();
 	struct bee_given *given;
 	struct bee_file *record;
 	__u32 mask;
 
-	if (!set)
-		return 0;
 	if (!buffer) {
 		bee_count(BEE_KIND_OPEN, BEE_CAUSE_NO_SCRATCH);
 		return 0;
@@ -94,11 +91,11 @@ __noinline int bee_on_refused(bee_what what, __u64 name, __u32 directory, __u32 
 		return 0;
 	}
 	mask = given->mask & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
-	if (tgid == set->canary_tgid)
+	if (tgid == settings.canary_tgid)
 		mask |= BEE_WATCH_ANY;
 	if (!(mask & BEE_WATCH_ANY) && !(mask && access & FMODE_WRITE))
 		return 0;
-	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
+	if (tgid == settings.self_tgid || tgid == settings.scanner_tgid) {
 		bee_count(BEE_KIND_OPEN, BEE_CAUSE_SELF);
 		return 0;
 	}
@@ -115,19 +112,15 @@ __noinline int bee_on_refused(bee_what what, __u64 name, __u32 directory, __u32 
 __noinline int bee_on_names(__u64 regs, bee_what call)
 {
 	struct bee_act unpacked, *act = &unpacked;
-	struct bee_settings *set = bee_settings();
 	__u32 place = BEE_WHAT_PLACE(call);
 	struct bee_scratch *buffer = bee_scratch(place);
 
 	bee_unpack(act, regs, call);
-	if (!set)
-		return 0;
 	__u16 kind = act->call->kind;
 	bee_what what = (call & ~0xffull) | kind;
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct bee_given *first, *second;
 	struct bee_file *record;
-	struct bee_state *shared;
 	__u64 value, value_2;
 	__u32 mask;
 	bool moved;
@@ -170,17 +163,16 @@ __noinline int bee_on_names(__u64 regs, bee_what call)
 	}
 	value = bee_value(act);
 	value_2 = bee_value_2(act);
-	mask = bee_act_mask(set, kind, first->mask | second->mask, value, value_2);
+	mask = bee_act_mask(kind, first->mask | second->mask, value, value_2);
 	if (!mask)
 		return 0;
-	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
+	if (tgid == settings.self_tgid || tgid == settings.scanner_tgid) {
 		bee_count(kind, BEE_CAUSE_SELF);
 		return 0;
 	}
-	shared = bee_state();
-	moved = shared && bee_moves(set, kind, BEE_WHAT_RESULT(what));
+	moved = bee_moves(kind, BEE_WHAT_RESULT(what));
 	if (moved)
-		shared->names_everywhere = 1;
+		state.names_everywhere = 1;
 	record = bee_file_record(what, buffer, kind);
 	record->mask = mask;
 	record->header.flags |= first->flags | second->flags;
@@ -192,6 +184,6 @@ __noinline int bee_on_names(__u64 regs, bee_what call)
 	bee_submit(place, sizeof(*record), at + second->name_length + second->walk_length, 1);
 	/* Once more: user space may have cleared it before this record was in the ring. */
 	if (moved)
-		shared->names_everywhere = 1;
+		state.names_everywhere = 1;
 	return 0;
 }

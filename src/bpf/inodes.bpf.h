@@ -11,11 +11,9 @@
 
 static __always_inline __u8 *bee_filter_slot(__u64 inode, __u32 device)
 {
-	__u32 zero = 0;
-	struct bee_filter *bytes = bpf_map_lookup_elem(&filter, &zero);
 	__u64 hash = (inode ^ ((__u64)device << 32)) * 0x9e3779b97f4a7c15ull;
 
-	return bytes ? &bytes->slot[(hash >> 40) & (BEE_FILTER_SIZE - 1)] : NULL;
+	return &filter.slot[(hash >> 40) & (BEE_FILTER_SIZE - 1)];
 }
 
 static __always_inline __u32 bee_inode_lookup(__u64 inode, __u32 device, __u32 policy,
@@ -36,14 +34,11 @@ static __always_inline __u32 bee_inode_lookup(__u64 inode, __u32 device, __u32 p
 
 /* Returns 0, or -errno when the table is full: names are checked from then on
  * until user space has had the table made anew. */
-static __always_inline long bee_inode_learn(const struct bee_settings *set, __u64 inode,
-					    __u32 device, __u32 generation, __u32 mask)
+static __always_inline long bee_inode_learn(__u64 inode, __u32 device, __u32 generation, __u32 mask)
 {
-	struct bee_inode_key key = {.inode = inode, .device = device, .policy = set->policy};
+	struct bee_inode_key key = {.inode = inode, .device = device, .policy = settings.policy};
 	struct bee_inode_value value = {.generation = generation, .mask = mask};
 	struct bee_inode_value *known = bpf_map_lookup_elem(&inodes, &key);
-	__u8 *slot = bee_filter_slot(inode, device);
-	struct bee_state *shared;
 	long failed;
 
 	/* Of a file with two names the one watched for less may come last. */
@@ -51,13 +46,10 @@ static __always_inline long bee_inode_learn(const struct bee_settings *set, __u6
 		value.mask |= known->mask;
 	failed = bpf_map_update_elem(&inodes, &key, &value, BPF_ANY);
 
-	if (slot)
-		*slot = 1;
+	*bee_filter_slot(inode, device) = 1;
 	if (failed) {
 		bee_count(BEE_KIND_IDENTITY, BEE_CAUSE_MAP_FULL);
-		shared = bee_state();
-		if (shared)
-			shared->table_full = 1;
+		state.table_full = 1;
 	}
 	return failed;
 }
@@ -65,16 +57,12 @@ static __always_inline long bee_inode_learn(const struct bee_settings *set, __u6
 /* Whether names need not be checked on this file system. */
 __noinline int bee_scanned(__u32 device)
 {
-	struct bee_settings *set = bee_settings();
-	struct bee_state *shared = bee_state();
-
-	if (!set || !shared || set->names_everywhere || shared->names_everywhere ||
-	    shared->table_full)
+	if (settings.names_everywhere || state.names_everywhere || state.table_full)
 		return 0;
 	for (int i = 0; i < BEE_SCANNED_MAX; i++) {
-		if (i >= set->scanned_count)
+		if (i >= settings.scanned_count)
 			break;
-		if (set->scanned[i] == device)
+		if (settings.scanned[i] == device)
 			return 1;
 	}
 	return 0;

@@ -10,17 +10,16 @@
 #include "kernel.bpf.h"
 
 /* The daemon or its scanner, if the process `task` is one of them. */
-static __always_inline __u32 bee_target_of(const struct bee_settings *set, __u64 task)
+static __always_inline __u32 bee_target_of(__u64 task)
 {
 	__u32 tgid = task ? BPF_CORE_READ((struct task_struct *)task, tgid) : 0;
 
-	return bee_ours(set, tgid) ? tgid : 0;
+	return bee_ours(tgid) ? tgid : 0;
 }
 
 /* A system call that has ended: `call` has its number of the table for a kind. */
 __noinline int bee_on_kernel_call(__u64 regs, bee_what call)
 {
-	struct bee_settings *set = bee_settings();
 	struct bee_scratch *buffer = bee_scratch(0);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	__s32 result = BEE_WHAT_RESULT(call), number;
@@ -29,9 +28,7 @@ __noinline int bee_on_kernel_call(__u64 regs, bee_what call)
 	struct bee_kernel *record;
 	__u64 target;
 
-	if (!set)
-		return 0;
-	if (bee_ours(set, tgid))
+	if (bee_ours(tgid))
 		return 0;
 	if (!buffer) {
 		bee_count(BEE_KIND_BPF, BEE_CAUSE_NO_SCRATCH);
@@ -51,7 +48,7 @@ __noinline int bee_on_kernel_call(__u64 regs, bee_what call)
 			target = bee_descriptor_task(number);
 		else
 			target = number > 0 ? bee_numbered(bee_namespace(), number) : 0;
-		record->target = bee_target_of(set, target);
+		record->target = bee_target_of(target);
 		/* -1 is every process. */
 		if (!record->target && (index != KERNEL_KILL || number != -1))
 			return 0;
@@ -88,7 +85,7 @@ static __always_inline int bee_kernel_exit(void *address, __u64 number, long end
 		return 0;
 	is_compat = bee_compat_current();
 	call = is_compat ? compat : native;
-	if (!call || !bee_active(bee_settings()))
+	if (!call || !bee_active())
 		return 0;
 	/* A number, not a typed pointer, is what a global function takes. */
 	bpf_probe_read_kernel(&regs, sizeof(regs), address);

@@ -9,9 +9,9 @@
 #include "kernel_calls.bpf.h"
 
 /* Whether a process is the daemon or its scanner. */
-static __always_inline bool bee_ours(const struct bee_settings *set, __u32 tgid)
+static __always_inline bool bee_ours(__u32 tgid)
 {
-	return tgid && (tgid == set->self_tgid || tgid == set->scanner_tgid);
+	return tgid && (tgid == settings.self_tgid || tgid == settings.scanner_tgid);
 }
 
 /* The name of the file a module was to come from, put into the tail; its length. */
@@ -31,7 +31,7 @@ static __always_inline int bee_module(struct module *module, __u16 hook, __u32 p
 	struct bee_kernel *record;
 	long size;
 
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
 	if (!buffer) {
 		bee_count(BEE_KIND_MODULE_LOAD, BEE_CAUSE_NO_SCRATCH);

@@ -41,8 +41,7 @@ static __always_inline __u64 bee_caller(__u8 *call)
 }
 
 /* Fills in who and how, and sends. The kind and flags of the record are there. */
-static __always_inline void bee_tell(struct bee_settings *set, struct bee_kernel *record,
-				     bee_what what)
+static __always_inline void bee_tell(struct bee_kernel *record, bee_what what)
 {
 	__s32 result = BEE_WHAT_RESULT(what);
 	__u64 flags = record->header.flags;
@@ -55,7 +54,7 @@ static __always_inline void bee_tell(struct bee_settings *set, struct bee_kernel
 		record->header.flags |= BEE_FLAG_RESULT_UNKNOWN;
 	else if (result < 0)
 		record->header.result = result;
-	bee_send(set, &record->header, sizeof(*record), 1);
+	bee_send(&record->header, sizeof(*record), 1);
 }
 
 /*
@@ -64,11 +63,10 @@ static __always_inline void bee_tell(struct bee_settings *set, struct bee_kernel
  */
 __noinline int bee_on_ended(__u64 regs, bee_what what)
 {
-	struct bee_settings *set = bee_settings();
 	struct bee_kernel record = {};
 	__u8 call = BEE_WHAT_KIND(what);
 
-	if (!set || bee_ours(set, bpf_get_current_pid_tgid() >> 32))
+	if (bee_ours(bpf_get_current_pid_tgid() >> 32))
 		return 0;
 	if (what & BEE_WHAT_ADJUSTS) {
 		record.header.kind = BEE_KIND_TIME_SET;
@@ -77,19 +75,18 @@ __noinline int bee_on_ended(__u64 regs, bee_what what)
 				     BEE_WHAT_RESULT(what))) {
 		return 0;
 	}
-	bee_tell(set, &record, what);
+	bee_tell(&record, what);
 	return 0;
 }
 
 /* A module that was to come from a file was refused. */
 __noinline int bee_on_refused_module(__u64 regs, bee_what what)
 {
-	struct bee_settings *set = bee_settings();
 	__u32 place = BEE_WHAT_PLACE(what);
 	struct bee_scratch *buffer = bee_scratch(place);
 	struct bee_kernel *record;
 
-	if (!set || bee_ours(set, bpf_get_current_pid_tgid() >> 32))
+	if (bee_ours(bpf_get_current_pid_tgid() >> 32))
 		return 0;
 	if (!buffer) {
 		bee_count(BEE_KIND_MODULE_LOAD, BEE_CAUSE_NO_SCRATCH);
@@ -127,7 +124,7 @@ static __always_inline int bee_call_returned(__s32 result, __u16 hook, __u8 want
 	__u64 regs;
 	__u8 call;
 
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
 	regs = bee_caller(&call);
 	if (!regs || call != wanted)
@@ -139,7 +136,7 @@ static __always_inline int bee_call_returned(__s32 result, __u16 hook, __u8 want
 	SEC("fexit/" #name)                                                                  \
 	int BPF_PROG(fexit__##name, struct pt_regs *regs, long result)                       \
 	{                                                                                    \
-		if (!bee_active(bee_settings()))                                             \
+		if (!bee_active())                                                           \
 			return 0;                                                            \
 		return bee_call_ended(bee_number(regs), result, BEE_HOOK_FEXIT_##NAME, call, \
 				      slot);                                                 \
@@ -179,7 +176,7 @@ static __always_inline int bee_clock_set(__s32 result, __u16 hook)
 	__u64 regs;
 	__u8 call;
 
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
 	/* The kernel sets it too, from the hardware's. */
 	regs = bee_caller(&call);
@@ -207,7 +204,7 @@ static __always_inline int bee_clock_adjusted(__s32 result, __u16 hook, __u64 kn
 	__u64 regs;
 	__u8 call;
 
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
 	regs = bee_caller(&call);
 	if (!regs || (call != KERNEL_ADJTIMEX && call != KERNEL_CLOCK_ADJTIME))
@@ -239,15 +236,12 @@ int BPF_KRETPROBE(kretprobe__do_adjtimex, int result)
 /* A signal, and above 32 bits the process it is for. */
 __noinline int bee_on_signal(bee_what what, __u64 sent)
 {
-	struct bee_settings *set = bee_settings();
 	struct bee_kernel record = {};
 
-	if (!set)
-		return 0;
 	record.header.kind = BEE_KIND_KILL;
 	record.code = sent;
 	record.target = sent >> 32;
-	bee_tell(set, &record, what);
+	bee_tell(&record, what);
 	return 0;
 }
 
@@ -255,11 +249,10 @@ __noinline int bee_on_signal(bee_what what, __u64 sent)
  * asks whether there is somebody. */
 static __always_inline bool bee_is_for_us(int signal, __u32 target)
 {
-	struct bee_settings *set = bee_settings();
 	__u8 call;
 
-	return signal && bee_active(set) && bee_ours(set, target) &&
-	       !bee_ours(set, bpf_get_current_pid_tgid() >> 32) && bee_caller(&call) &&
+	return signal && bee_active() && bee_ours(target) &&
+	       !bee_ours(bpf_get_current_pid_tgid() >> 32) && bee_caller(&call) &&
 	       call >= KERNEL_KILL;
 }
 
@@ -316,7 +309,7 @@ int BPF_KPROBE(kprobe__check_kill_permission, int signal, struct kernel_siginfo 
 SEC("kretprobe/check_kill_permission")
 int BPF_KRETPROBE(kretprobe__check_kill_permission, int result)
 {
-	if (bee_active(bee_settings()))
+	if (bee_active())
 		bee_signalled(bpf_get_current_pid_tgid(), result);
 	return 0;
 }

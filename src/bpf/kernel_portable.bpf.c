@@ -12,7 +12,6 @@
 /* A system call that has ended: `call` has its number of the table for a kind. */
 __noinline int bee_on_kernel_given(__u64 regs, bee_what call)
 {
-	struct bee_settings *set = bee_settings();
 	struct bee_scratch *buffer = bee_scratch(0);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	__s32 result = BEE_WHAT_RESULT(call), number;
@@ -20,9 +19,7 @@ __noinline int bee_on_kernel_given(__u64 regs, bee_what call)
 	__u8 index = BEE_WHAT_KIND(call);
 	struct bee_kernel *record;
 
-	if (!set)
-		return 0;
-	if (tgid == set->self_tgid || tgid == set->scanner_tgid)
+	if (tgid == settings.self_tgid || tgid == settings.scanner_tgid)
 		return 0;
 	if (!buffer) {
 		bee_count(BEE_KIND_BPF, BEE_CAUSE_NO_SCRATCH);
@@ -38,7 +35,7 @@ __noinline int bee_on_kernel_given(__u64 regs, bee_what call)
 		record->code = bee_sent(regs, compat, index, &number);
 		if (!record->code || index == KERNEL_PIDFD_SIGNAL)
 			return 0;
-		if (number > 0 && (number == set->self_tgid || number == set->scanner_tgid))
+		if (number > 0 && (number == settings.self_tgid || number == settings.scanner_tgid))
 			record->target = number;
 		/* -1 is every process. */
 		if (!record->target && (index != KERNEL_KILL || number != -1))
@@ -69,7 +66,7 @@ int BPF_PROG(raw_tp__sys_exit, __u64 regs, long ended)
 		return 0;
 	is_compat = bee_saved_compat(&saved);
 	call = is_compat ? compat : native;
-	if (!call || !bee_active(bee_settings()))
+	if (!call || !bee_active())
 		return 0;
 	return bee_on_kernel_given(
 		regs, bee_pack(BEE_HOOK_KERNEL_PORTABLE_SYS_EXIT, call, is_compat, 0, result));

@@ -37,21 +37,10 @@ struct {
 	__type(value, __u64);
 } counters SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct bee_settings);
-} settings SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct bee_state);
-} state SEC(".maps");
+/* Maps of one value each, as `counters` in every way but that programs need not look them up:
+ * a section of its own is a map of its own, joined by that name. */
+struct bee_settings settings SEC(".data.settings");
+struct bee_state state SEC(".data.state");
 
 /* Token bucket of each process. LRU: when full, the process longest silent gets
  * a fresh bucket; it can gain alerts, never lose one. */
@@ -77,12 +66,7 @@ struct bee_filter {
 	__u8 slot[BEE_FILTER_SIZE];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct bee_filter);
-} filter SEC(".maps");
+struct bee_filter filter SEC(".data.filter");
 
 /* Size set by the loader from limits.inodes. Preallocated: it is filled from
  * tracing programs, where allocating is not safe before 6.1. */

@@ -32,7 +32,7 @@ static __always_inline int bee_memory_exit(void *address, __u64 number, long end
 		return 0;
 	is_compat = bee_compat_current();
 	call = is_compat ? compat : native;
-	if (!call || call == MEMORY_PIDFD || !bee_active(bee_settings()))
+	if (!call || call == MEMORY_PIDFD || !bee_active())
 		return 0;
 	what = bee_pack(hook, call, is_compat, 0, result);
 	if (!bee_is_open(call)) {

@@ -115,16 +115,13 @@ __noinline int bee_on_memory(bee_what what, __u64 target, __u64 act, __u32 name_
 	struct task_struct *task = (void *)target;
 	struct bee_scratch *buffer = bee_scratch(BEE_WHAT_PLACE(what));
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct bee_settings *set = bee_settings();
 	__u16 kind = BEE_WHAT_KIND(what);
 	struct bee_memory *record;
 
-	if (!set)
-		return 0;
 	/* Its own memory. */
 	if (task && BPF_CORE_READ(task, tgid) == tgid && !name_length)
 		return 0;
-	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
+	if (tgid == settings.self_tgid || tgid == settings.scanner_tgid) {
 		bee_count(kind, BEE_CAUSE_SELF);
 		return 0;
 	}

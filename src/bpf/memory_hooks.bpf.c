@@ -54,15 +54,17 @@ static __always_inline int bee_open_ended(int dfd, struct filename *pathname,
 					  const struct open_flags *op, struct file *opened,
 					  __u16 hook)
 {
-	__u64 result = bee_number(opened);
-	struct file *file = (void *)result;
+	struct file *file;
+	__u64 result;
 	__u32 f_mode;
 
 	/* Nearly every open of the machine ends here, by loads that cost an instruction each. */
-	if (!bee_is_error(result) && opened->f_inode->i_sb->s_magic != PROC_SUPER_MAGIC)
+	if (!bee_is_error((__u64)opened) && opened->f_inode->i_sb->s_magic != PROC_SUPER_MAGIC)
 		return 0;
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
+	result = bee_number(opened);
+	file = (void *)result;
 	if (bee_is_error(result)) {
 		if (!bee_refused(result))
 			return 0;
@@ -103,7 +105,7 @@ static __always_inline int bee_proc_opened(int result, __u16 hook)
 	__u8 call;
 
 	/* A refusal is told by the one who tried, when the open ends. */
-	if (result || !bee_active(bee_settings()))
+	if (result || !bee_active())
 		return 0;
 	/* The path is what struct nameidata begins with. */
 	path = (void *)BPF_CORE_READ(task, nameidata);
@@ -138,7 +140,7 @@ static __always_inline int bee_open_refused(__u64 result, __u16 hook)
 	__u64 regs;
 	__u8 call;
 
-	if (!bee_is_error(result) || !bee_refused(result) || !bee_active(bee_settings()))
+	if (!bee_is_error(result) || !bee_refused(result) || !bee_active())
 		return 0;
 	regs = bee_caller(&call);
 	if (!regs || !bee_is_open(call))
@@ -169,7 +171,7 @@ static __always_inline int bee_by_registers(__s32 result, __u8 one, __u8 other, 
 	__u64 regs;
 	__u8 call;
 
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
 	regs = bee_caller(&call);
 	if (!regs || (call != one && call != other))
@@ -181,7 +183,7 @@ SEC("fexit/ptrace_attach")
 int BPF_PROG(fexit__ptrace_attach, struct task_struct *task, long request, unsigned long addr,
 	     unsigned long flags, int result)
 {
-	if (!bee_active(bee_settings()) || !bee_reached(result))
+	if (!bee_active() || !bee_reached(result))
 		return 0;
 	return bee_on_memory(
 		bee_ended_so(BEE_HOOK_FEXIT_PTRACE_ATTACH, SLOT_ATTACH, BEE_KIND_PTRACE, result),
@@ -197,7 +199,7 @@ int BPF_KRETPROBE(kretprobe__ptrace_attach, int result)
 
 static __always_inline int bee_traceme(int result, __u16 hook, __u8 slot)
 {
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
 	return bee_on_memory(bee_ended_so(hook, slot, BEE_KIND_PTRACE, result), bee_tracer(),
 			     BEE_MEMORY(PTRACE_TRACEME, 0, 0), 0);
@@ -219,7 +221,7 @@ SEC("fexit/process_vm_rw")
 int BPF_PROG(fexit__process_vm_rw, int pid, void *local, unsigned long local_count, void *remote,
 	     unsigned long remote_count, unsigned long flags, int write, long result)
 {
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
 	return bee_on_number(bee_ended_so(BEE_HOOK_FEXIT_PROCESS_VM_RW, SLOT_VM,
 					  write ? BEE_KIND_VM_WRITE : BEE_KIND_VM_READ, result),
@@ -235,7 +237,7 @@ int BPF_PROG(fexit__mm_access, struct task_struct *task, unsigned int mode, stru
 	__s32 result = memory ? 0 : -ESRCH;
 	__u8 call;
 
-	if (!bee_active(bee_settings()) || !bee_caller(&call) ||
+	if (!bee_active() || !bee_caller(&call) ||
 	    (call != MEMORY_VM_READ && call != MEMORY_VM_WRITE))
 		return 0;
 	if (bee_is_error(memory))
@@ -263,7 +265,7 @@ int BPF_PROG(fexit__ptrace_may_access, struct task_struct *task, unsigned int mo
 {
 	__u8 call;
 
-	if (!bee_active(bee_settings()) || !bee_caller(&call) || call != MEMORY_GETFD)
+	if (!bee_active() || !bee_caller(&call) || call != MEMORY_GETFD)
 		return 0;
 	return bee_on_memory(bee_ended_so(BEE_HOOK_FEXIT_PTRACE_MAY_ACCESS, SLOT_GETFD,
 					  BEE_KIND_PIDFD_GETFD, allowed & 0xff ? 0 : -EPERM),

@@ -21,13 +21,10 @@ __noinline int bee_on_given_target(bee_what what, __u32 request, __u32 number, _
 {
 	struct bee_scratch *buffer = bee_scratch(0);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct bee_settings *set = bee_settings();
 	__u16 kind = BEE_WHAT_KIND(what);
 	struct bee_memory *record;
 
-	if (!set)
-		return 0;
-	if (tgid == set->self_tgid || tgid == set->scanner_tgid) {
+	if (tgid == settings.self_tgid || tgid == settings.scanner_tgid) {
 		bee_count(kind, BEE_CAUSE_SELF);
 		return 0;
 	}
@@ -123,7 +120,7 @@ int BPF_PROG(raw_tp__sys_exit, __u64 regs, long ended)
 		return 0;
 	is_compat = bee_saved_compat(&saved);
 	call = is_compat ? compat : native;
-	if (!call || !bee_active(bee_settings()))
+	if (!call || !bee_active())
 		return 0;
 	if (bee_is_open(call) && (result == -EFAULT || result == -EBADF))
 		return 0;

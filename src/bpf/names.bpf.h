@@ -19,13 +19,10 @@
 /* The mask of the rule of this kind over these bytes; 0: there is none. */
 static __always_inline __u32 bee_rule(__u32 rule, __u32 length, __u64 hash)
 {
-	struct bee_settings *set = bee_settings();
 	struct bee_rule_key key = {.hash = hash, .rule = rule, .length = length};
 	__u32 *mask;
 
-	if (!set)
-		return 0;
-	key.policy = set->policy;
+	key.policy = settings.policy;
 	mask = bpf_map_lookup_elem(&rules, &key);
 	return mask ? *mask : 0;
 }
@@ -34,12 +31,11 @@ static __always_inline __u32 bee_rule(__u32 rule, __u32 length, __u64 hash)
 __noinline __u64 bee_hash(__u32 place, __u32 length)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
-	struct bee_state *shared = bee_state();
 	__u64 hash;
 
-	if (!buffer || !shared)
+	if (!buffer)
 		return 0;
-	hash = bee_unknown(shared, BEE_FNV_BASIS);
+	hash = bee_unknown(&state, BEE_FNV_BASIS);
 	for (__u32 i = 0; i < BEE_NAME_HASHED; i++) {
 		if (i >= length)
 			break;
@@ -55,13 +51,12 @@ __noinline __u64 bee_hash(__u32 place, __u32 length)
 __noinline int bee_affix_step(__u32 place, __u32 length, __u32 i, __u32 rule)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
-	struct bee_settings *set = bee_settings();
 	__u32 at, lengths;
 
-	if (!buffer || !set || i >= length || i >= BEE_AFFIX_MAX)
+	if (!buffer || i >= length || i >= BEE_AFFIX_MAX)
 		return 1;
 	at = rule == BEE_RULE_PREFIX ? place + i : place + length - 1 - i;
-	lengths = rule == BEE_RULE_PREFIX ? set->prefix_lengths : set->suffix_lengths;
+	lengths = rule == BEE_RULE_PREFIX ? settings.prefix_lengths : settings.suffix_lengths;
 	buffer->affix.hash =
 		(buffer->affix.hash ^ buffer->tail[at & BEE_TAIL_MASK]) * BEE_FNV_PRIME;
 	if (lengths >> (i + 1) & 1)
@@ -189,17 +184,16 @@ __noinline __u32 bee_name_step(__u32 place)
 __noinline __u32 bee_test_given(__u32 place, __u32 length)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
-	struct bee_state *shared = bee_state();
 	struct bee_name_state *name;
 
-	if (!buffer || !shared)
+	if (!buffer)
 		return 0;
 	if (length > BEE_PART_MAX)
 		return BEE_WATCH_ANY | BEE_WATCH_WRITE | BEE_NAME_SLASH | BEE_NAME_ABOVE;
 	/* rename("a/b/", …): the slashes at the end are not part of the name. */
 	for (__u32 i = 0; i < 8; i++) {
 		if (length > 1 && buffer->tail[(place + length - 1) & BEE_TAIL_MASK] == '/')
-			length = bee_unknown(shared, length - 1);
+			length = bee_unknown(&state, length - 1);
 	}
 	name = &buffer->name;
 	__builtin_memset(name, 0, sizeof(*name));

@@ -89,7 +89,7 @@ static __always_inline int bee_net_sys_exit(void *address, __u64 number, long en
 		return 0;
 	call.compat = bee_compat_current();
 	call.index = call.compat ? compat : native;
-	if (!call.index || !bee_active(bee_settings()))
+	if (!call.index || !bee_active())
 		return 0;
 	bpf_probe_read_kernel(&call.regs, sizeof(call.regs), address);
 	return bee_net_ended(&call);

@@ -104,18 +104,18 @@ static __always_inline bool bee_loopback(const struct bee_socket_facts *facts, c
 }
 
 /* Whether the configuration asks for it. */
-static __always_inline bool bee_net_wanted(const struct bee_settings *set, __u16 kind,
-					   const struct bee_socket_facts *facts, __u32 tgid)
+static __always_inline bool bee_net_wanted(__u16 kind, const struct bee_socket_facts *facts,
+					   __u32 tgid)
 {
 	__u32 bit = BEE_NET_CONNECT << ((kind - BEE_KIND_CONNECT) & 7);
 
-	if (tgid == set->canary_tgid)
+	if (tgid == settings.canary_tgid)
 		return true;
 	if (facts->family == AF_UNIX)
 		bit = BEE_NET_UNIX;
-	if (!(set->network_kinds & bit))
+	if (!(settings.network_kinds & bit))
 		return false;
-	if (set->network_loopback || !bee_internet(facts))
+	if (settings.network_loopback || !bee_internet(facts))
 		return true;
 	if (kind == BEE_KIND_CONNECT || kind == BEE_KIND_SEND)
 		return !bee_loopback(facts, facts->destination);
@@ -178,19 +178,18 @@ static __always_inline void bee_flow_key(struct bee_flow_key *key,
  * Adds datagrams to their flow, if that was told within the window. `facts->count` is how
  * many. This is all that most datagrams cost.
  */
-static __always_inline bool bee_net_fold(const struct bee_settings *set,
-					 const struct bee_socket_facts *facts)
+static __always_inline bool bee_net_fold(const struct bee_socket_facts *facts)
 {
 	__u32 index = BEE_KIND_SEND * BEE_CAUSE_COUNT + BEE_CAUSE_FOLDED;
 	__u64 now = bpf_ktime_get_boot_ns(), *counter;
 	struct bee_flow_key key;
 	struct bee_flow *flow;
 
-	if (!set->network_window)
+	if (!settings.network_window)
 		return false;
 	bee_flow_key(&key, facts);
 	flow = bpf_map_lookup_elem(&flows, &key);
-	if (!flow || now - flow->record.header.time >= set->network_window * BEE_NSEC_PER_MSEC)
+	if (!flow || now - flow->record.header.time >= settings.network_window * BEE_NSEC_PER_MSEC)
 		return false;
 	__sync_fetch_and_add(&flow->folded, facts->count);
 	flow->last = now;
@@ -231,8 +230,7 @@ struct bee_socket_named {
 	char path[BEE_UNIX_PATH];
 };
 
-static __always_inline void bee_net_submit(struct bee_settings *set, struct bee_net_act *act,
-					   __u64 flags, __s32 result)
+static __always_inline void bee_net_submit(struct bee_net_act *act, __u64 flags, __s32 result)
 {
 	struct bee_socket_named *named;
 	struct bee_socket record = {};
@@ -257,7 +255,7 @@ static __always_inline void bee_net_submit(struct bee_settings *set, struct bee_
 		return;
 	}
 	record.header.length = sizeof(record);
-	if (kind == BEE_KIND_SEND && result >= 0 && set->network_window)
+	if (kind == BEE_KIND_SEND && result >= 0 && settings.network_window)
 		bee_net_flow(&record);
 	failed = bpf_ringbuf_output(&bulk, &record, sizeof(record),
 				    bee_wakeup(&bulk, record.header.time, 1));
@@ -272,17 +270,16 @@ __noinline int bee_net_tell(__u64 flags, __s32 result)
 {
 	__u64 key = bpf_get_current_pid_tgid();
 	struct bee_net_act *act = bpf_map_lookup_elem(&net_acts, &key);
-	struct bee_settings *set = bee_settings();
 	__u32 tgid = key >> 32;
 
-	if (!act || !set)
+	if (!act)
 		return 0;
-	if (tgid == set->self_tgid || tgid == set->scanner_tgid)
+	if (tgid == settings.self_tgid || tgid == settings.scanner_tgid)
 		bee_count(act->kind, BEE_CAUSE_SELF);
-	else if (!bee_net_wanted(set, act->kind, &act->facts, tgid))
+	else if (!bee_net_wanted(act->kind, &act->facts, tgid))
 		bee_count(act->kind, BEE_CAUSE_FILTERED);
-	else if (act->kind != BEE_KIND_SEND || result < 0 || !bee_net_fold(set, &act->facts))
-		bee_net_submit(set, act, flags, result);
+	else if (act->kind != BEE_KIND_SEND || result < 0 || !bee_net_fold(&act->facts))
+		bee_net_submit(act, flags, result);
 	bpf_map_delete_elem(&net_acts, &key);
 	return 0;
 }
@@ -358,16 +355,14 @@ struct bee_sock_addr {
 static __always_inline int bee_net_sock_addr(struct bee_sock_addr *ctx, __u16 kind, __u16 hook,
 					     __u64 bit, bool six)
 {
-	struct bee_settings *set = bee_settings();
-	struct bee_state *shared = bee_state();
 	struct bee_socket_facts facts = {};
 	__u32 *destination = (__u32 *)facts.destination;
 	struct bee_net_act *act;
 
-	if (!shared || !bee_active(set))
+	if (!bee_active())
 		return 1;
-	if (!(shared->network_hooks & bit))
-		shared->network_hooks |= bit;
+	if (!(state.network_hooks & bit))
+		state.network_hooks |= bit;
 	if (six) {
 		destination[0] = ctx->user_ip6[0];
 		destination[1] = ctx->user_ip6[1];
@@ -383,7 +378,7 @@ static __always_inline int bee_net_sock_addr(struct bee_sock_addr *ctx, __u16 ki
 	facts.known = BEE_KNOWN_DESTINATION | BEE_KNOWN_PROTOCOL;
 	facts.count = kind == BEE_KIND_SEND;
 	bee_normalise(&facts);
-	if (kind == BEE_KIND_SEND && bee_net_fold(set, &facts))
+	if (kind == BEE_KIND_SEND && bee_net_fold(&facts))
 		return 1;
 	act = bee_net_noted();
 	/* A message with others after it has been sent; how else it ended is not known. */

@@ -112,14 +112,12 @@ static __always_inline void bee_net_add_source(struct bee_net_act *act, __u32 de
 /* Whether the cgroup programs see what this kind of socket does. */
 static __always_inline bool bee_net_hooked(const struct bee_socket_facts *facts, __u64 bits)
 {
-	struct bee_state *shared = bee_state();
-
-	if (!shared || !bee_internet(facts))
+	if (!bee_internet(facts))
 		return false;
 	if (facts->known & BEE_KNOWN_PROTOCOL && facts->protocol != IPPROTO_TCP &&
 	    facts->protocol != IPPROTO_UDP && facts->protocol != IPPROTO_UDPLITE)
 		return false;
-	return shared->network_hooks & bits;
+	return state.network_hooks & bits;
 }
 
 static __noinline int bee_net_on_connect(const struct bee_net_call *call)
@@ -147,7 +145,6 @@ static __noinline int bee_net_on_connect(const struct bee_net_call *call)
 
 static __noinline int bee_net_on_socket(const struct bee_net_call *call)
 {
-	struct bee_settings *set = bee_settings();
 	struct bee_socket_facts facts = {};
 	struct bee_net_act *act;
 
@@ -155,8 +152,7 @@ static __noinline int bee_net_on_socket(const struct bee_net_call *call)
 	facts.type = bee_net_arg(call, 1) & 0xf;
 	facts.protocol = bee_net_arg(call, 2);
 	facts.known = BEE_KNOWN_PROTOCOL;
-	if (!set || !bee_net_kind_wanted(set, &facts) ||
-	    (call->result < 0 && !bee_net_refused(call->result))) {
+	if (!bee_net_kind_wanted(&facts) || (call->result < 0 && !bee_net_refused(call->result))) {
 		bee_count(BEE_KIND_SOCKET, BEE_CAUSE_FILTERED);
 		return 0;
 	}
@@ -192,7 +188,6 @@ static __noinline int bee_net_on_send(const struct bee_net_call *call)
 {
 	struct bee_net_act *act = bee_net_noted();
 	__s32 result = call->result < 0 ? call->result : 0;
-	struct bee_settings *set = bee_settings();
 	struct bee_socket_facts facts = {};
 
 	if (act) {
@@ -201,11 +196,11 @@ static __noinline int bee_net_on_send(const struct bee_net_call *call)
 			act->flags |= BEE_FLAG_FAST_OPEN;
 		return bee_net_tell(bee_net_flags(call), result);
 	}
-	if (!set || (result < 0 && !bee_net_refused(result)) || !bee_net_connected(call, &facts))
+	if ((result < 0 && !bee_net_refused(result)) || !bee_net_connected(call, &facts))
 		return 0;
 	facts.count = call->index == NET_SENDMMSG && call->result > 0 ? call->result : 1;
 	/* Before there is an act: this is how most of them end. */
-	if (result >= 0 && bee_net_fold(set, &facts))
+	if (result >= 0 && bee_net_fold(&facts))
 		return 0;
 	act = bee_net_begin(BEE_KIND_SEND, call->hook);
 	if (!act)

@@ -118,7 +118,7 @@ int BPF_PROG(raw_tp__sys_exit, __u64 regs, long ended)
 		return 0;
 	call.compat = bee_saved_compat(&saved);
 	call.index = call.compat ? compat : native;
-	if (!call.index || !bee_active(bee_settings()))
+	if (!call.index || !bee_active())
 		return 0;
 	return bee_net_ended(&call);
 }

@@ -68,7 +68,7 @@ static __always_inline int bee_net_connecting(struct socket *socket, __u64 addre
 	struct sock *sock = BPF_CORE_READ(socket, sk);
 	struct bee_net_act *act;
 
-	if (!bee_active(bee_settings()) || !sock)
+	if (!bee_active() || !sock)
 		return 0;
 	/* Asked again after an attempt that is under way, or done. */
 	if (BPF_CORE_READ(sock, sk_type) != SOCK_DGRAM &&
@@ -115,7 +115,7 @@ static __always_inline int bee_net_server(struct sock *sock, __u16 kind, __u16 h
 	struct bee_socket_facts facts = {};
 	struct bee_net_act *act;
 
-	if (!bee_active(bee_settings()) || !sock)
+	if (!bee_active() || !sock)
 		return 0;
 	bee_sock_facts(sock, &facts);
 	if (!bee_internet(&facts)) {
@@ -147,7 +147,7 @@ static __always_inline int bee_net_fast_open(struct socket *socket, struct msghd
 		return 0;
 	sock = BPF_CORE_READ(socket, sk);
 	name = (__u64)BPF_CORE_READ(message, msg_name);
-	if (!bee_active(bee_settings()) || !name || BPF_CORE_READ(sock, sk_type) != SOCK_STREAM ||
+	if (!bee_active() || !name || BPF_CORE_READ(sock, sk_type) != SOCK_STREAM ||
 	    BPF_CORE_READ(socket, state) > SS_UNCONNECTED)
 		return 0;
 	act = bee_net_next(BEE_KIND_CONNECT, hook);
@@ -169,13 +169,12 @@ static __always_inline int bee_net_fast_open(struct socket *socket, struct msghd
 static __always_inline int bee_net_datagram(struct sock *sock, struct msghdr *message, __u16 hook,
 					    bool six, __u64 flags, long result)
 {
-	struct bee_settings *set = bee_settings();
 	struct bee_socket_facts facts = {};
 	struct bee_net_act *act;
 	__u32 length;
 	__u64 name;
 
-	if (!bee_active(set))
+	if (!bee_active())
 		return 0;
 	name = (__u64)BPF_CORE_READ(message, msg_name);
 	length = BPF_CORE_READ(message, msg_namelen);
@@ -216,7 +215,7 @@ static __always_inline int bee_net_datagram(struct sock *sock, struct msghdr *me
 	}
 	if (result < 0 && result != -EACCES && result != -EPERM)
 		return 0;
-	if (result >= 0 && bee_net_fold(set, &facts))
+	if (result >= 0 && bee_net_fold(&facts))
 		return 0;
 	act = bee_net_next(BEE_KIND_SEND, hook);
 	if (!act)
@@ -230,18 +229,17 @@ static __always_inline int bee_net_datagram(struct sock *sock, struct msghdr *me
 static __always_inline bool bee_net_making(__u32 family, __u32 type, __u32 protocol, __u32 kern,
 					   __u16 hook)
 {
-	struct bee_settings *set = bee_settings();
 	struct bee_socket_facts facts = {};
 	struct bee_net_act *act;
 
 	/* The kernel's own are nobody's act. */
-	if (kern || !bee_active(set))
+	if (kern || !bee_active())
 		return false;
 	facts.family = family;
 	facts.type = type & 0xf;
 	facts.protocol = protocol;
 	facts.known = BEE_KNOWN_PROTOCOL;
-	if (!bee_net_kind_wanted(set, &facts)) {
+	if (!bee_net_kind_wanted(&facts)) {
 		bee_count(BEE_KIND_SOCKET, BEE_CAUSE_FILTERED);
 		return false;
 	}
@@ -425,7 +423,7 @@ int BPF_KPROBE(kprobe__inet_listen, struct socket *socket)
 {
 	struct bee_net_act *act;
 
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
 	act = bee_net_next(BEE_KIND_LISTEN, BEE_HOOK_KPROBE_INET_LISTEN);
 	if (act)

@@ -38,7 +38,6 @@ static __always_inline __u64 bee_image_flags(struct inode *inode, struct dentry 
 
 static __always_inline int bee_exec(struct task_struct *task, struct linux_binprm *bprm, __u16 hook)
 {
-	struct bee_settings *set = bee_settings();
 	struct bee_scratch *buffer;
 	struct bee_exec *record;
 	struct file *image;
@@ -48,7 +47,7 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 	__u32 at, walk;
 	long size;
 
-	if (!bee_active(set))
+	if (!bee_active())
 		return 0;
 	buffer = bee_scratch(0);
 	if (!buffer) {
@@ -97,7 +96,7 @@ static __always_inline int bee_exec(struct task_struct *task, struct linux_binpr
 
 	begin = BPF_CORE_READ(mm, env_start);
 	end = BPF_CORE_READ(mm, env_end);
-	if (set->env_names && end > begin) {
+	if (settings.env_names && end > begin) {
 		__u32 names = bee_env_names(at, begin, end);
 
 		if (names & BEE_ENV_CUT)
@@ -128,7 +127,7 @@ static __always_inline int bee_process(struct task_struct *task, __u16 kind, __u
 
 static __always_inline int bee_fork(struct task_struct *child, __u16 hook)
 {
-	if (!bee_active(bee_settings()) || BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
+	if (!bee_active() || BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
 		return 0;
 	return bee_process(child, BEE_KIND_FORK, hook, 0);
 }
@@ -137,7 +136,7 @@ static __always_inline int bee_exit(struct task_struct *task, __u16 hook)
 {
 	__u32 status;
 
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
 	/* The group's code where exit_group() or a signal set one, else this thread's. */
 	status = BPF_CORE_READ(task, signal, group_exit_code);
@@ -152,7 +151,7 @@ static __always_inline int bee_cgroup(struct cgroup *group, const char *path, __
 	struct bee_cgroup_record *record;
 
 	/* Only the default hierarchy has the ids events carry. */
-	if (!bee_active(bee_settings()) || BPF_CORE_READ(group, root, hierarchy_id) != 0)
+	if (!bee_active() || BPF_CORE_READ(group, root, hierarchy_id) != 0)
 		return 0;
 	record = bee_reserve(BEE_KIND_CGROUP, struct bee_cgroup_record);
 	if (!record)

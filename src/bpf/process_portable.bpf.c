@@ -89,7 +89,7 @@ int BPF_PROG(raw_tp__sched_process_exec)
 {
 	__u64 key = bpf_get_current_pid_tgid(), now = bpf_ktime_get_boot_ns();
 
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
 	if (bpf_map_update_elem(&execs, &key, &now, BPF_ANY))
 		bee_exec_bare(now);
@@ -150,7 +150,6 @@ __noinline __u32 bee_exec_name(__u64 key, __u64 given)
 static __always_inline __u32 bee_exec_strings(struct bee_scratch *buffer, struct bee_exec *record,
 					      __u32 at)
 {
-	struct bee_settings *set = bee_settings();
 	struct bee_stack_state *stack = &buffer->stack;
 	__u64 length = stack->args_end - stack->args;
 
@@ -165,7 +164,7 @@ static __always_inline __u32 bee_exec_strings(struct bee_scratch *buffer, struct
 		record->args_length = length;
 	record->header.flags &= ~(stack->args ? 0 : BEE_FLAG_ARGS_TRUNCATED);
 	at += record->args_length;
-	if (set && set->env_names && stack->env) {
+	if (settings.env_names && stack->env) {
 		__u32 names = bee_env_names(BEE_PLACE(SLOT_ARGS, at), stack->env, stack->env_end);
 
 		if (names & BEE_ENV_CUT)
@@ -249,7 +248,7 @@ int tp__task_newtask(void *ctx)
 	__u64 flags = 0;
 	__u32 pid = 0;
 
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
 	if (bee_field(ctx, bee_fields.task_clone_flags, &flags) ||
 	    bee_field(ctx, bee_fields.task_pid, &pid)) {
@@ -278,7 +277,7 @@ static __always_inline int bee_exit(void)
 {
 	struct bee_process *record;
 
-	if (!bee_active(bee_settings()))
+	if (!bee_active())
 		return 0;
 	record = bee_reserve(BEE_KIND_EXIT, struct bee_process);
 	if (!record)
@@ -335,7 +334,7 @@ static __always_inline int bee_cgroup(void *ctx, __u32 root_at, __u32 id_at, __u
 	__u64 id = 0;
 
 	/* Only the default hierarchy has the ids events carry. */
-	if (!bee_active(bee_settings()) || bee_field(ctx, root_at, &root) || root != 0)
+	if (!bee_active() || bee_field(ctx, root_at, &root) || root != 0)
 		return 0;
 	record = bee_reserve(BEE_KIND_CGROUP, struct bee_cgroup_record);
 	if (!record)

@@ -23,12 +23,14 @@ const __u16 bee_registers[2][8] = {
 
 /* x0 holds the result by now; orig_x0 follows user_pt_regs (31 registers, sp, pc,
  * pstate) in arch/arm64/include/asm/ptrace.h. 32-bit callers use r0 to r5. */
-#define BEE_ORIG_X0 (34 * 8)
+#define BEE_ORIG_X0		      (34 * 8)
 const __u16 bee_registers[2][8] = {
 	{BEE_ORIG_X0, 8, 16, 24, 32},
 	{BEE_ORIG_X0, 8, 16, 24, 32},
 };
 
-#define bee_syscall_number(regs)      ((regs)->syscallno)
-#define bee_syscall_number_core(regs) BPF_CORE_READ(regs, syscallno)
+/* An int there. Made wider with its sign and compared without, it has no bounds to the verifier
+ * of 6.1, which then refuses it as an index. */
+#define bee_syscall_number(regs)      ((__u32)(regs)->syscallno)
+#define bee_syscall_number_core(regs) ((__u32)BPF_CORE_READ(regs, syscallno))
 #endif

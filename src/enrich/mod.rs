@@ -129,7 +129,7 @@ impl Enrich {
     pub fn actor(&mut self, header: &bee_header) -> Actor {
         if header.time >= self.users_again && self.users.name(header.uid).is_none() {
             // A user made since: one look at /etc/passwd a second at most.
-            self.users_again = header.time + 1_000_000_000;
+            self.users_again = header.time.saturating_add(1_000_000_000);
             if let Err(error) = self.users.refresh() {
                 tracing::debug!(%error, "/etc/passwd cannot be read again");
             }
@@ -146,7 +146,7 @@ impl Enrich {
         // The kernel's word where there is one; else what was seen.
         let (start, ppid) = if is_partial(header) {
             let (ticks, parent) = self.processes.origin(seen(header));
-            (ticks.map(|ticks| ticks * TICK), parent)
+            (ticks.map(|ticks| ticks.saturating_mul(TICK)), parent)
         } else {
             (Some(header.start), header.ppid)
         };

@@ -38,7 +38,7 @@ impl Enrich {
             name: entry.name().into(),
             executable: entry.executable(),
             user: Some(self.user(entry.uid)),
-            start: entry.start_ticks.map_or(0, |ticks| self.clock.wall(ticks * TICK)),
+            start: entry.start_ticks.map_or(0, |ticks| self.clock.wall(ticks.saturating_mul(TICK))),
             entity_id: entry.start_ticks.map(|start_ticks| EntityId { boot: self.boot, pid, start_ticks }),
         }
     }

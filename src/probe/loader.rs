@@ -62,9 +62,9 @@ impl Maps {
             .map_err(|error| explain(&error.into(), &said()).context("creating the shared maps"))?;
         let mut maps = Vec::new();
         for map in skeleton.object().maps() {
-            let name = map.name().to_string_lossy().into_owned();
-            if !name.contains('.') && name != SCRATCH {
-                maps.push((name, MapHandle::try_from(&map)?));
+            match shared_name(&map.name().to_string_lossy()) {
+                Some(name) if name != SCRATCH => maps.push((name.to_owned(), MapHandle::try_from(&map)?)),
+                _ => {}
             }
         }
         Ok(Self { maps, exits: Exits::default() })
@@ -85,12 +85,19 @@ impl Maps {
     pub(super) fn share(&self, object: &mut OpenObject) -> Result<()> {
         for mut map in object.maps_mut() {
             let name = map.name().to_string_lossy().into_owned();
-            if let Some((_, shared)) = self.maps.iter().find(|(known, _)| *known == name) {
+            let of_name = |(known, _): &&(String, _)| Some(&**known) == shared_name(&name);
+            if let Some((_, shared)) = self.maps.iter().find(of_name) {
                 map.reuse_fd(shared.as_fd())?;
             }
         }
         Ok(())
     }
+}
+
+/// What a map of this name is called here, if objects share it: a section of data of its own goes
+/// by its variable's name; those every object has (`.bss`, `.rodata`) are not shared.
+fn shared_name(name: &str) -> Option<&str> {
+    name.strip_prefix(".data.").or_else(|| (!name.contains('.')).then_some(name))
 }
 
 /// Ring sizes must be a power of two of pages, whatever a page is here.

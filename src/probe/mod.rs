@@ -11,6 +11,8 @@ mod exits;
 mod kernel_btf;
 pub mod loader;
 mod skipped;
+#[cfg(test)]
+mod stack_tests;
 mod tables;
 #[cfg(test)]
 mod tests;

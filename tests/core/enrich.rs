@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 use bee_trace::decode::{Body, decode};
 use bee_trace::enrich::{Enrich, seen};
 use bee_trace::path;
+use bee_trace::wire;
 
+use crate::pipeline::Bench;
 use crate::records::{Header, walked};
 
 #[test]
@@ -94,4 +96,15 @@ fn identities_and_devices_are_shown_as_documented() {
     use bee_trace::event::{Device, EntityId};
     assert_eq!(EntityId { boot: 0xbee, pid: 7, start_ticks: 99 }.to_string(), "00000bee-7-99");
     assert_eq!(Device { major: 8, minor: 1 }.to_string(), "8:1");
+}
+
+/// Found by fuzzing: a user nobody knows, at the end of all times.
+#[test]
+fn a_record_may_say_any_time() {
+    let mut bench = Bench::new();
+    for time in [u64::MAX, u64::MAX - 1, 0, 1 << 63] {
+        let of = Header { time, start: time, uid: 3_999_999_999, ..Header::default() };
+        let event = bench.event(&of.process(wire::KIND_EXIT, 0));
+        assert_eq!(event["event"]["action"], "exit", "{event}");
+    }
 }

@@ -117,7 +117,7 @@ fn silence(daemon: &Daemon, silent: bool) {
         text.lines().find_map(|line| line.strip_prefix("map_id:")?.trim().parse().ok())
     });
     let mut maps = ids.map(|id| MapHandle::from_map_id(id).unwrap());
-    let map = maps.find(|map| map.name() == "settings").expect("the map `settings`");
+    let map = maps.find(|map| map.name() == ".data.settings").expect("the map `settings`");
     let key = 0u32.to_ne_bytes();
     let mut value = map.lookup(&key, MapFlags::ANY).unwrap().unwrap();
     // `generation` is the first word of `struct bee_settings`.

@@ -16,7 +16,7 @@ pub use daemon::{Daemon, bee_trace, bee_traced};
 pub use event::Event;
 pub use fixture::{Fixture, User};
 pub use journald::{Entry, Journald};
-pub use kernel::{dmesg, objects_left};
+pub use kernel::{dmesg, objects, objects_left};
 pub use run::Run;
 pub use trigger::{Abi, Ran, Trigger};
 pub use want::{Want, check_process};
