@@ -163,6 +163,7 @@ fn every_program_fits_the_stack_of_older_kernels() {
         "memory_hooks",
         "memory_portable",
         "kernel",
+        "kernel_hooks",
         "kernel_portable"
     );
     for mechanism in super::FAMILIES.iter().flat_map(|family| family.mechanisms) {
