@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
-binary=$("$cargo" bench --locked --no-run --bench spine 2>&1 | tee /dev/stderr |
+binary=$("$cargo" bench --locked --no-run --bench spine 2>&1 | tee -a /dev/stderr |
   sed -n 's/^ *Executable tests\/bench\/spine.rs (\(.*\))$/\1/p')
 [ -x "$binary" ] || { echo 'bench: not built' >&2; exit 1; }
 make --no-print-directory -s -C tests/triggers OUT="$(realpath target)/triggers"

@@ -14,7 +14,7 @@ source scripts/common.sh
 
 known=tests/bench/gate.tsv
 cargo=${CARGO:-cargo}
-gate=$("$cargo" test --locked --no-run --bench=gate 2>&1 | tee /dev/stderr |
+gate=$("$cargo" test --locked --no-run --bench=gate 2>&1 | tee -a /dev/stderr |
   sed -n 's/^ *Executable tests\/bench\/gate.rs (\(.*\))$/\1/p')
 extra=$PWD/target/gate
 mkdir -p "$extra/vm"

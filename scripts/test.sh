@@ -49,7 +49,7 @@ root_tests() {
   local names=("$@") binaries binary target count
   shift $#
   if [ "$group" = slow ]; then set -- --ignored; fi
-  mapfile -t binaries < <("$cargo" test --locked --no-run "${names[@]/#/--test=}" 2>&1 | tee /dev/stderr |
+  mapfile -t binaries < <("$cargo" test --locked --no-run "${names[@]/#/--test=}" 2>&1 | tee -a /dev/stderr |
     sed -n 's/^ *Executable tests\/.* (\(.*\))$/\1/p')
   if [ "${#binaries[@]}" -ne "${#names[@]}" ]; then
     echo 'test: the root tests were not built' >&2

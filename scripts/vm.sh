@@ -44,7 +44,7 @@ build() { # ARCH
   mkdir -p target/vm
   programs=target/vm/programs-$1
   # The line cargo prints: "  Executable tests/e2e/main.rs (target/debug/deps/e2e-0123)".
-  "${cargo[@]}" test --locked --no-run --test=privilege_root --test=e2e --bench=gate 2>&1 | tee /dev/stderr |
+  "${cargo[@]}" test --locked --no-run --test=privilege_root --test=e2e --bench=gate 2>&1 | tee -a /dev/stderr |
     sed -n 's/^ *Executable tests\/.* (\(.*\/\(.*\)-[0-9a-f]*\))$/\2 \1/p' >"$programs"
   [ "$(wc -l <"$programs")" -eq 3 ] || die 'the end-to-end tests were not built'
   printf '%s\n' "bee-trace $out/debug/bee-trace" "bee-traced $out/debug/bee-traced" "triggers $out/triggers" >>"$programs"
