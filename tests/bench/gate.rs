@@ -155,7 +155,7 @@ fn measure(empty: &Path, out: &Path) -> ExitCode {
             let ratio = ours_adds / limit_adds;
             let over = match limit(call.name, *tier) {
                 Limit::Times(times) => (ratio > times).then(|| format!("more than {times} times")),
-                Limit::More(more) => (ours_adds.abs() > more).then(|| format!("more than {more} off")),
+                Limit::More(more) => (ours_adds > more).then(|| format!("more than {more} instructions")),
                 Limit::None => None,
             };
             failed |= over.is_some();
