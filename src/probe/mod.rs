@@ -10,6 +10,7 @@ mod calls;
 mod exits;
 mod kernel_btf;
 pub mod loader;
+mod maps;
 mod skipped;
 #[cfg(test)]
 mod stack_tests;
