@@ -777,7 +777,11 @@ pub const FAMILIES: &[Family] = &[
 /// Opens, prepares and loads one skeleton; generic because each skeleton has
 /// types of its own. Nothing but the object's memory dies with it: links and map
 /// descriptors that `use_loaded` kept stay.
-fn load<B>(btf: Option<&Path>, prepare: loader::Prepare<'_>, use_loaded: loader::UseLoaded<'_>) -> Result<()>
+pub(super) fn load<B>(
+    btf: Option<&Path>,
+    prepare: loader::Prepare<'_>,
+    use_loaded: loader::UseLoaded<'_>,
+) -> Result<()>
 where
     B: for<'obj> SkelBuilder<'obj> + Default,
 {
