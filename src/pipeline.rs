@@ -93,6 +93,9 @@ pub enum Errand {
     },
 }
 
+/// A counter's place: kind and fate.
+pub type Cell = (usize, usize);
+
 /// Everything between the rings and the sinks.
 pub struct Pipeline {
     /// Context.
@@ -118,6 +121,8 @@ pub struct Pipeline {
     /// Paths of the files whose identity the kernel side knows, by (s_dev, inode).
     learned: HashMap<(u32, u64), Learned>,
     undecodable: Option<Undecodable>,
+    /// Counts since the last call of `take_counts`.
+    fresh: Vec<(Cell, u64)>,
     path: Vec<u8>,
     other: Vec<u8>,
 }
@@ -144,6 +149,7 @@ impl Pipeline {
             devices: HashMap::new(),
             learned: HashMap::new(),
             undecodable: None,
+            fresh: Vec::new(),
             path: Vec::new(),
             other: Vec::new(),
         }
@@ -158,7 +164,22 @@ impl Pipeline {
                 (0, Fate::Undecodable)
             }
         };
-        self.stages.add(usize::from(kind), fate as usize, 1);
+        self.count(kind, fate);
+    }
+
+    /// Counts a record's fate.
+    pub fn count(&mut self, kind: u16, fate: Fate) {
+        let cell = (usize::from(kind), fate as usize);
+        self.stages.add(cell.0, cell.1, 1);
+        match self.fresh.iter_mut().find(|(known, _)| *known == cell) {
+            Some((_, count)) => *count += 1,
+            None => self.fresh.push((cell, 1)),
+        }
+    }
+
+    /// What was counted since this was last asked.
+    pub fn take_counts(&mut self) -> Vec<(Cell, u64)> {
+        std::mem::take(&mut self.fresh)
     }
 
     /// Why the last record that could not be read was none.
