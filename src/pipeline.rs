@@ -38,7 +38,7 @@ pub enum Fate {
     NotWatched = 2,
     /// `[[exclude]]` says so.
     Excluded = 3,
-    /// The exit of a process that had ended already.
+    /// The exit of a process that had ended already, or told by another build's programs too.
     Duplicate = 4,
     /// An act of the daemon's or the scanner's.
     Own = 5,
@@ -59,7 +59,12 @@ pub const FATES: &[(Fate, &str, bool, &str)] = &[
         "its name only looked like a watched one to the kernel side, or `network.ignore` has its address",
     ),
     (Fate::Excluded, "excluded", false, "an [[exclude]] of the configuration"),
-    (Fate::Duplicate, "duplicate", false, "the exit of a process that had ended already"),
+    (
+        Fate::Duplicate,
+        "duplicate",
+        false,
+        "the exit of a process that had ended already, or told by another build's programs too",
+    ),
     (Fate::Own, "own", false, "an act of the daemon's own"),
     (Fate::Canary, "canary", false, "the self-test at the start"),
     (Fate::Context, "context", false, "told an identity or the name of a cgroup; no event"),

@@ -112,6 +112,12 @@ impl Accounts {
         self.ledger.commit(&mut self.page);
     }
 
+    /// Only the first two rings are left.
+    pub fn forget_old(&mut self) {
+        self.page.rings[2..].fill(RingPlace::default());
+        self.ledger.commit(&mut self.page);
+    }
+
     /// What `loss` events have told is in force with what is marked next.
     pub fn told(&mut self, told: Told) {
         self.told = Some(Box::new(told));

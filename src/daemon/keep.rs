@@ -1,7 +1,7 @@
 //! Over a restart: what an earlier life has left is taken over where it fits, and what this one
 //! has loaded is handed to the service manager. See `docs/adr/0017-restart.md`.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::probe::FAMILIES;
 use crate::probe::loader::{Maps, Sensor};
+use crate::ring::Ring;
 use crate::store::manifest::{self, Manifest};
 use crate::store::{self, Given, Role, Set, object};
 use crate::{sys, wire};
@@ -31,16 +32,49 @@ pub(super) struct Adopted {
     pub ledger: Ledger,
 }
 
+/// What another build, or other settings, have left: its records are read to their end.
+pub(super) struct Old {
+    /// Alerts and bulk, with their numbers in the kernel.
+    pub rings: Vec<(u64, Ring)>,
+    pub counters: OwnedFd,
+    pub ledger: Ledger,
+}
+
+/// `BPF_MAP_TYPE_RINGBUF`.
+const RING: u32 = 27;
+
+impl Old {
+    fn of(set: &Set, own: &Manifest) -> Result<Self> {
+        if (set.manifest.boot, &set.manifest.kernel) != (own.boot, &own.kernel) {
+            return Err(Error::failure("it is of another kernel"));
+        }
+        let mut rings = Vec::new();
+        for name in ["alerts", "bulk"] {
+            let fd = set.map(name)?;
+            let facts = object::map(fd)?;
+            if facts.kind != RING {
+                return Err(Error::failure(format!("the map {name} is no ring")));
+            }
+            let ring = Ring::new(fd.try_clone_to_owned()?, facts.max_entries as usize)?;
+            rings.push((u64::from(facts.id), ring));
+        }
+        let counters = set.map("counters")?.try_clone_to_owned()?;
+        Ok(Self { rings, counters, ledger: Ledger::adopt(set.ledger.try_clone()?)? })
+    }
+}
+
 /// What has become of the descriptors that were given back.
 #[derive(Default)]
 pub(super) struct Returned {
     pub adopted: Option<Adopted>,
+    /// Or, where it does not fit, what is still in its rings.
+    pub old: Option<Old>,
     /// The set that was taken over.
     pub set: Option<String>,
     /// Names the manager is to forget, once what they keep attached is not needed any more.
     stale: Vec<String>,
     /// What is kept attached until then.
-    held: Vec<Vec<(Role, std::os::fd::OwnedFd)>>,
+    held: Vec<Vec<(Role, OwnedFd)>>,
     /// Descriptors that were given back.
     pub count: usize,
 }
@@ -98,9 +132,11 @@ pub(super) fn take(own: &Manifest, limits: &Limits) -> Returned {
     for (name, descriptors) in given.sets {
         let copies: Vec<_> =
             descriptors.iter().filter_map(|(role, fd)| Some((*role, fd.try_clone().ok()?))).collect();
-        let adopted = match &returned.adopted {
-            None => adopt(&name, descriptors, own, limits),
-            Some(_) => Err(Error::failure("another was taken over")),
+        let opened = Set::open(&name, descriptors);
+        let adopted = match (&returned.adopted, &opened) {
+            (None, Ok(set)) => adopt(set, own, limits),
+            (Some(_), _) => Err(Error::failure("another was taken over")),
+            (None, Err(error)) => Err(Error::failure(error.to_string())),
         };
         match adopted {
             Ok(adopted) => {
@@ -108,9 +144,13 @@ pub(super) fn take(own: &Manifest, limits: &Limits) -> Returned {
                 returned.set = Some(name);
             }
             Err(error) => {
-                tracing::warn!(
-                    "what an earlier life has left ({name}) is not taken over: {error}; continuing with a plain start"
-                );
+                let old = opened.and_then(|set| Old::of(&set, own)).ok().filter(|_| returned.old.is_none());
+                let then = match &old {
+                    Some(_) => "it goes on until this build runs, and its records are read to their end",
+                    None => "continuing with a plain start",
+                };
+                tracing::warn!("what an earlier life has left ({name}) is not taken over: {error}; {then}");
+                returned.old = returned.old.or(old);
                 returned.stale.extend(ROLES.map(|role| store::name(&name, role)));
                 returned.held.push(copies);
             }
@@ -119,13 +159,7 @@ pub(super) fn take(own: &Manifest, limits: &Limits) -> Returned {
     returned
 }
 
-fn adopt(
-    name: &str,
-    descriptors: Vec<(Role, std::os::fd::OwnedFd)>,
-    own: &Manifest,
-    limits: &Limits,
-) -> Result<Adopted> {
-    let set = Set::open(name, descriptors)?;
+fn adopt(set: &Set, own: &Manifest, limits: &Limits) -> Result<Adopted> {
     if let Some(why) = set.manifest.differs(own) {
         return Err(Error::failure(why));
     }

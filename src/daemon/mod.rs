@@ -13,6 +13,7 @@ mod keep;
 mod life;
 mod losses;
 mod notify;
+mod overlap;
 mod policy;
 mod rate;
 mod reload;
@@ -49,6 +50,7 @@ use filesystems::FileSystems;
 use flows::Flows;
 use losses::Losses;
 use notify::Notify;
+use overlap::Overlap;
 use policy::Policies;
 use scans::Scans;
 use wait::{Source, Waiter};
@@ -82,6 +84,8 @@ pub struct Daemon<'a> {
     accounts: Accounts,
     /// What is in the rings is taken only as fast as the sinks take it.
     patient: bool,
+    /// What another build has attached beside ours.
+    overlap: Option<Overlap>,
     /// Descriptors the service manager keeps over a restart.
     stored: Option<usize>,
     /// This life has taken over what an earlier one loaded.
@@ -244,6 +248,13 @@ impl Daemon<'_> {
         if let Some(record) = heads[index] {
             // Positions are multiples of eight: the ring's number fits below.
             let base = self.accounts.page().rings[index].base;
+            let double = |overlap: &mut Overlap| overlap.is_double(record.bytes, index >= 2);
+            if self.overlap.as_mut().is_some_and(double) {
+                self.pipeline
+                    .count(decode::header(record.bytes).map_or(0, |header| header.kind), Fate::Duplicate);
+                self.rings[index].advance();
+                return true;
+            }
             self.pipeline.step(record.bytes, (base + record.position) | (index as u64 & 1));
         }
         self.rings[index].advance();
@@ -275,6 +286,7 @@ impl Daemon<'_> {
         for sink in &mut self.pipeline.sinks {
             sink.tick(now);
         }
+        self.end_overlap(now);
         if self.tell <= now {
             self.tell_losses();
             self.tell = now + TELL;
@@ -293,6 +305,24 @@ impl Daemon<'_> {
         }
         self.scan(now);
         self.tell_flows(false);
+    }
+
+    /// Another build's rings are given up once nothing comes into them and all of it is accounted for.
+    fn end_overlap(&mut self, now: Instant) {
+        let Some(until) = self.overlap.as_ref().and_then(Overlap::until) else { return };
+        if until > now {
+            self.waiter.wake_at(until);
+            return;
+        }
+        self.drain();
+        if self.accounts.is_waiting() || self.rings[2..].iter().any(|ring| ring.waiting() > 0) {
+            self.waiter.wake_at(now + GATHER[0]);
+            return;
+        }
+        self.rings.truncate(2);
+        self.accounts.forget_old();
+        self.overlap = None;
+        tracing::info!("the build before is detached, and its records are read to their end");
     }
 
     /// Tells of datagrams that were counted and not told; with `all`, at once.

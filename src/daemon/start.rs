@@ -16,6 +16,7 @@ use super::flows::Flows;
 use super::keep;
 use super::losses::Losses;
 use super::notify::Notify;
+use super::overlap::Overlap;
 use super::policy::{Policies, memory_devices};
 use super::scans::Scans;
 use super::wait::{Source, Waiter};
@@ -108,10 +109,26 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
 
     let adopted = returned.adopted.take();
     let is_adopted = adopted.is_some();
-    let (maps, ledger, taken) = match adopted {
-        Some(adopted) => (adopted.maps, adopted.ledger, Some((adopted.sensors, adopted.absent))),
-        None => (Maps::create(&config.limits)?, Ledger::create()?, None),
+    let continued =
+        returned.old.take().and_then(|old| match Maps::create_with(&config.limits, old.counters.as_fd()) {
+            Ok(maps) => Some((maps, old)),
+            Err(error) => {
+                tracing::warn!("what is in the rings of an earlier life is not read: {error}");
+                None
+            }
+        });
+    let mut old_rings = Vec::new();
+    let mut overlap = None;
+    let (maps, ledger, taken) = match (adopted, continued) {
+        (Some(adopted), _) => (adopted.maps, adopted.ledger, Some((adopted.sensors, adopted.absent))),
+        (None, Some((maps, old))) => {
+            old_rings = old.rings;
+            overlap = Some(Overlap::new());
+            (maps, old.ledger, None)
+        }
+        (None, None) => (Maps::create(&config.limits)?, Ledger::create()?, None),
     };
+    let resumed = is_adopted || overlap.is_some();
     // A trial in a child; before the sensors run, which would report it.
     let keep_bpf = privilege::needs_cap_bpf(maps.get("rules")?.as_fd(), &account)?;
     if keep_bpf {
@@ -141,7 +158,7 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     pipeline.devices = memory_devices().map(|(node, name)| (node, name.as_bytes().into())).collect();
     let exe = std::fs::read_link("/proc/self/exe")?;
     pipeline.canary_path = std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str()).to_vec();
-    let rings = rings(&maps, &mut accounts)?;
+    let rings = rings(&maps, &mut accounts, old_rings)?;
     let types = types(&config)?;
     let cgroup = config.host.cgroup.clone().or_else(|| cgroup_mount(&config));
     let conditions = Conditions {
@@ -178,9 +195,11 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     let hands = Hands::new(control, file, sources, &config, absent, &pipeline.stages);
     let now = pipeline.enrich.clock.wall(crate::sys::Clock::boot_now()?);
     let told = &accounts.page().told;
-    let losses = if is_adopted {
+    let losses = if resumed {
         let skipped = sensors.iter().map(|sensor| {
-            FAMILIES.iter().position(|family| family.name == sensor.name).map_or(0, |at| told.skipped[at])
+            // Programs that were loaded anew begin at nothing.
+            let at = FAMILIES.iter().position(|family| family.name == sensor.name).filter(|_| is_adopted);
+            at.map_or(0, |at| told.skipped[at])
         });
         Losses::resume(told, skipped.collect())
     } else {
@@ -188,7 +207,7 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     };
     let mut hands = hands;
     hands.lost = told.total;
-    if !is_adopted {
+    if !resumed {
         accounts.told(losses.told());
     }
     let life = accounts.ledger.next_life();
@@ -202,6 +221,7 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         pipeline,
         rings,
         accounts,
+        overlap,
         patient: false,
         stored: None,
         adopted: is_adopted,
@@ -231,6 +251,9 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     } else {
         daemon.prove_sensors(conditions)?;
         daemon.hand_over(&own_list, &maps);
+    }
+    if let Some(overlap) = &mut daemon.overlap {
+        overlap.take_over(crate::sys::Clock::boot_now()?, Instant::now());
     }
     returned.give_up(&daemon.notify);
 
@@ -264,7 +287,7 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
 }
 
 /// Both rings, read on from where they are accounted for.
-fn rings(maps: &Maps, accounts: &mut Accounts) -> Result<Vec<Ring>> {
+fn rings(maps: &Maps, accounts: &mut Accounts, old: Vec<(u64, Ring)>) -> Result<Vec<Ring>> {
     let mut rings = Vec::new();
     let mut places = Vec::new();
     let mut fresh = None;
@@ -285,6 +308,12 @@ fn rings(maps: &Maps, accounts: &mut Accounts) -> Result<Vec<Ring>> {
             None => *fresh.get_or_insert_with(|| accounts.ledger.next_set() << SET_BITS),
         };
         places.push((id, base));
+        rings.push(ring);
+    }
+    for (id, mut ring) in old {
+        let known = accounts.page().rings.iter().find(|place| place.id == id).copied().unwrap_or_default();
+        ring.start_at(known.position);
+        places.push((id, known.base));
         rings.push(ring);
     }
     let rows: Vec<_> = places.into_iter().zip(&rings).map(|((id, base), ring)| (id, base, ring)).collect();
@@ -490,6 +519,9 @@ impl Daemon<'_> {
         let known = compare.then(|| Known::of(child.pid(), cgroups.as_deref())).transpose()?;
         self.pipeline.canary = Canary { pid: child.pid(), known, ..Default::default() };
         self.settings.set_canary_tgid(child.pid());
+        if let Some(overlap) = &mut self.overlap {
+            overlap.canaries.push(child.pid());
+        }
         let acted = child.act()?;
         self.pipeline.canary.port = acted.port;
         let deadline = Instant::now() + CANARY;

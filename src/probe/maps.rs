@@ -28,6 +28,17 @@ struct Wanted {
     flags: u32,
 }
 
+impl Wanted {
+    fn check<'a>(&self, fd: BorrowedFd<'a>) -> Result<BorrowedFd<'a>> {
+        let facts = object::map(fd)?;
+        let has = (facts.kind, facts.key_size, facts.value_size, facts.max_entries, facts.flags);
+        if has == (self.kind, self.key_size, self.value_size, self.max_entries, self.flags) {
+            return Ok(fd);
+        }
+        Err(Error::failure(format!("the map {} is another: {facts:?}, wanted {self:?}", self.name)))
+    }
+}
+
 /// What all objects share: the maps, and the programs in front of those at the end of system calls.
 #[derive(Debug)]
 pub struct Maps {
@@ -44,23 +55,23 @@ impl Maps {
         Self::make(limits, |_| Ok(None))
     }
 
+    /// Creates them, but for the counters, which go on.
+    ///
+    /// # Errors
+    /// When the kernel refuses one, or the counters are not as this build would make them.
+    pub fn create_with(limits: &Limits, counters: BorrowedFd<'_>) -> Result<Self> {
+        Self::make(limits, |wanted| match &*wanted.name {
+            "counters" => wanted.check(counters).map(Some),
+            _ => Ok(None),
+        })
+    }
+
     /// Takes over those of an earlier life; `given` has the one of a name.
     ///
     /// # Errors
     /// When one is not there or not as this build would make it.
     pub fn adopt<'a>(limits: &Limits, given: impl Fn(&str) -> Result<BorrowedFd<'a>>) -> Result<Self> {
-        Self::make(limits, |wanted| {
-            let fd = given(&wanted.name)?;
-            let facts = object::map(fd)?;
-            let has = (facts.kind, facts.key_size, facts.value_size, facts.max_entries, facts.flags);
-            if has != (wanted.kind, wanted.key_size, wanted.value_size, wanted.max_entries, wanted.flags) {
-                let name = &wanted.name;
-                return Err(Error::failure(format!(
-                    "the map {name} is another: {facts:?}, wanted {wanted:?}"
-                )));
-            }
-            Ok(Some(fd))
-        })
+        Self::make(limits, |wanted| wanted.check(given(&wanted.name)?).map(Some))
     }
 
     fn make<'a>(limits: &Limits, given: impl Fn(&Wanted) -> Result<Option<BorrowedFd<'a>>>) -> Result<Self> {
