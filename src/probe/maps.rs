@@ -12,7 +12,7 @@ use super::loader::{capture, explain};
 use crate::config::Limits;
 use crate::error::{Error, Result};
 use crate::skel;
-use crate::store::object;
+use crate::store::object::{self, Name};
 
 /// The one map that is not shared.
 pub(super) const SCRATCH: &str = "scratch";
@@ -26,13 +26,16 @@ struct Wanted {
     value_size: u32,
     max_entries: u32,
     flags: u32,
+    /// As the kernel has it.
+    called: Name,
 }
 
 impl Wanted {
     fn check<'a>(&self, fd: BorrowedFd<'a>) -> Result<BorrowedFd<'a>> {
         let facts = object::map(fd)?;
         let has = (facts.kind, facts.key_size, facts.value_size, facts.max_entries, facts.flags);
-        if has == (self.kind, self.key_size, self.value_size, self.max_entries, self.flags) {
+        let wanted = (self.kind, self.key_size, self.value_size, self.max_entries, self.flags);
+        if has == wanted && facts.name == self.called {
             return Ok(fd);
         }
         Err(Error::failure(format!("the map {} is another: {facts:?}, wanted {self:?}", self.name)))
@@ -88,6 +91,7 @@ impl Maps {
                 _ => {}
             }
             let name = map.name().to_string_lossy().into_owned();
+            let called = Name::of(&name);
             let Some(name) = shared_name(&name).filter(|name| *name != SCRATCH) else { continue };
             let wanted = Wanted {
                 name: name.to_owned(),
@@ -96,6 +100,7 @@ impl Maps {
                 value_size: map.value_size(),
                 max_entries: map.max_entries(),
                 flags: map.map_flags(),
+                called,
             };
             if let Some(fd) = given(&wanted)? {
                 map.reuse_fd(fd)?;

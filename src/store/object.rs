@@ -49,6 +49,30 @@ pub struct MapFacts {
     pub max_entries: u32,
     /// `BPF_F_*`.
     pub flags: u32,
+    /// Its name, cut by the kernel to 15 bytes.
+    pub name: Name,
+}
+
+/// What the kernel keeps of a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Name([u8; 16]);
+
+impl Name {
+    /// Of a map that is called so in its object.
+    pub fn of(name: &str) -> Self {
+        let mut kept = [0; 16];
+        for (to, from) in kept.iter_mut().take(15).zip(name.bytes()) {
+            *to = from;
+        }
+        Self(kept)
+    }
+}
+
+impl std::fmt::Debug for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        String::from_utf8_lossy(&self.0[..end]).fmt(f)
+    }
 }
 
 /// Asks a descriptor for what the kernel knows of it. `T` is the kernel's structure for its kind.
@@ -82,6 +106,7 @@ pub fn map(fd: BorrowedFd<'_>) -> Result<MapFacts> {
         value_size: info.value_size,
         max_entries: info.max_entries,
         flags: info.map_flags,
+        name: Name(info.name.map(|letter| letter.to_ne_bytes()[0])),
     })
 }
 
