@@ -185,11 +185,16 @@ fn adopt(set: &Set, own: &Manifest, limits: &Limits) -> Result<Adopted> {
 }
 
 impl Returned {
-    /// What was not taken over is detached.
-    pub fn give_up(&mut self, notify: &Notify) {
+    /// What was not taken over is not kept by the manager any more, but still by us: the manager takes
+    /// nothing it has already (counters and ledger go on, and would stay under their old names).
+    pub fn take_back(&mut self, notify: &Notify) {
         for name in self.stale.drain(..) {
             notify.forget(&name);
         }
+    }
+
+    /// And now it is detached.
+    pub fn detach(&mut self) {
         self.held.clear();
     }
 }

@@ -250,12 +250,15 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         }
     } else {
         daemon.prove_sensors(conditions)?;
+    }
+    returned.take_back(&daemon.notify);
+    if !is_adopted {
         daemon.hand_over(&own_list, &maps);
     }
     if let Some(overlap) = &mut daemon.overlap {
         overlap.take_over(crate::sys::Clock::boot_now()?, Instant::now());
     }
-    returned.give_up(&daemon.notify);
+    returned.detach();
 
     privilege::lock_down(&account, keep_bpf)?;
 

@@ -180,7 +180,8 @@ mod tests {
     #[test]
     fn each_difference_is_named() {
         assert_eq!(made().differs(&made()), None);
-        let changes: [(fn(&mut Manifest), &str); 5] = [
+        type Change = fn(&mut Manifest);
+        let changes: [(Change, &str); 5] = [
             (|m| m.boot = 8, "boot"),
             (|m| m.kernel = "6.2".into(), "kernel"),
             (|m| m.wire = 2, "format"),

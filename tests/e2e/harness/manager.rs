@@ -131,7 +131,12 @@ impl Manager {
             assert_eq!(value("FDPOLL").as_deref(), Some("0"), "a map that is polled is dropped: {text}");
             let name = value("FDNAME").unwrap();
             assert!(name.len() <= 255 && !name.contains(':'), "{name}");
-            self.store.extend(descriptors.into_iter().map(|fd| (name.clone(), fd)));
+            for fd in descriptors {
+                // As systemd: what is there already stays as it is, under the name it has.
+                if !self.store.iter().any(|(_, kept)| is_same(kept, &fd)) {
+                    self.store.push((name.clone(), fd));
+                }
+            }
         } else if value("FDSTOREREMOVE").is_some() {
             let name = value("FDNAME").unwrap();
             self.store.retain(|(kept, _)| *kept != name);
@@ -204,6 +209,14 @@ impl Drop for Manager {
             eprintln!("the daemons' log:\n{}", self.log());
         }
     }
+}
+
+/// Whether both are one open file (kcmp(2)).
+fn is_same(one: &OwnedFd, two: &OwnedFd) -> bool {
+    const KCMP_FILE: libc::c_int = 0;
+    let pid = std::process::id();
+    // SAFETY: numbers only.
+    unsafe { libc::syscall(libc::SYS_kcmp, pid, pid, KCMP_FILE, one.as_raw_fd(), two.as_raw_fd()) == 0 }
 }
 
 /// A file that holds this much of nothing.
