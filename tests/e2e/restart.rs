@@ -17,7 +17,7 @@ use crate::harness::{Fixture, Manager, bee_trace, memory, objects_left, wait_for
 fn opens() -> usize {
     std::env::var("BEE_RESTART_OPENS").map_or(6000, |text| text.parse().expect("a number"))
 }
-const RATE: usize = 1000;
+const RATE: u32 = 1000;
 
 fn fixture() -> Fixture {
     let fixture = Fixture::new();
@@ -49,7 +49,7 @@ fn open_all(first: &Path, count: usize) {
     let begin = Instant::now();
     for number in 0..count {
         drop(File::open(directory.join(format!("{number:06}"))).unwrap());
-        let due = begin + Duration::from_secs(1) * u32::try_from(number + 1).unwrap() / RATE as u32;
+        let due = begin + Duration::from_secs(1) * u32::try_from(number + 1).unwrap() / RATE;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }
 }
@@ -90,7 +90,8 @@ fn root_numbered_opens_go_on_over_every_kind_of_restart() {
         let path = numbered(&fixture, 0);
         let worker = std::thread::spawn(move || open_all(&path, count));
         let acts = [Kill, Restart, Kill, Reload, Replace, Kill, Restart, KillAndReplace, Restart, Kill];
-        let pause = Duration::from_secs(1) * u32::try_from(count / RATE).unwrap() / (acts.len() as u32 + 1);
+        let pause =
+            Duration::from_secs(1) * u32::try_from(count / acts.len().saturating_add(1)).unwrap() / RATE;
         let mut build = String::new();
         let mut lives = 1;
         for (number, act) in acts.into_iter().enumerate() {
