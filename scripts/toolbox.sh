@@ -32,10 +32,15 @@ packages=(
   qemu-system-x86 qemu-system-arm busybox-static kmod cpio zstd e2fsprogs
   # root file systems, foreign ones too
   mmdebstrap arch-test qemu-user-static debian-archive-keyring ca-certificates
+  # the package
+  debhelper bash-completion fakeroot lintian
 )
+# The emulator of Debian 12 (7.2) now and then gives a guest wrong processor flags, which its kernel
+# takes for a breakpoint of its own; 10.0 was not seen to.
+newer='qemu-system-* qemu-efi-* seabios ipxe-qemu libslirp0'
 
 # A changed list makes a new one: its name holds the list's hash.
-tree=$cache_root/toolbox/$(printf '%s\n' "$suite" "${packages[@]}" | sha256sum | cut -c1-12)
+tree=$cache_root/toolbox/$(printf '%s\n' "$suite" "${packages[@]}" "$newer" | sha256sum | cut -c1-12)
 
 make_toolbox() {
   [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || die 'the toolbox needs a Debian or Ubuntu on x86-64'
@@ -43,11 +48,14 @@ make_toolbox() {
   say "making the toolbox, a minute or two"
   as_root rm -rf "$cache_root/toolbox"
   mkdir -p "$cache_root/toolbox"
+  # shellcheck disable=SC2016 # $1 is the new tree, and mmdebstrap's to expand
+  prefer=$(printf 'printf "%%s\\n" "Package: %s" "Pin: release n=%s" "Pin-Priority: 500" >"$1/etc/apt/preferences.d/newer"' \
+    "$newer" "$suite-backports")
   as_root mmdebstrap --quiet --mode=root --variant=minbase --architectures=amd64,arm64 \
-    --include="$(IFS=,; echo "${packages[*]}")" "${without_docs[@]}" \
+    --include="$(IFS=,; echo "${packages[*]}")" "${without_docs[@]}" --setup-hook="$prefer" \
     "$suite" "$tree.new" \
     "deb $mirror/debian $suite main" "deb $mirror/debian $suite-updates main" \
-    "deb $mirror/debian-security $suite-security main"
+    "deb $mirror/debian-security $suite-security main" "deb $mirror/debian $suite-backports main"
   as_root mv "$tree.new" "$tree"
 }
 
