@@ -66,7 +66,7 @@ struct bee_filter {
 	__u8 slot[BEE_FILTER_SIZE];
 };
 
-struct bee_filter filter SEC(".data.filter");
+struct bee_filter filter SEC(".bss.filter");
 
 /* Size set by the loader from limits.inodes. Preallocated: it is filled from
  * tracing programs, where allocating is not safe before 6.1. */

@@ -89,7 +89,8 @@ const KINDS: [Kind; 19] = [
 ];
 
 impl Kind {
-    fn of(info: u32) -> Option<Self> {
+    /// That of a type whose second word is `info`.
+    pub(crate) fn of(info: u32) -> Option<Self> {
         KINDS.get(((info >> 24 & 0x1f) as usize).wrapping_sub(1)).copied()
     }
 
@@ -99,7 +100,7 @@ impl Kind {
     }
 
     /// Bytes after the common part.
-    fn more(self, entries: usize) -> usize {
+    pub(crate) fn more(self, entries: usize) -> usize {
         match self {
             Self::Int | Self::Variable | Self::DeclTag => 4,
             Self::Array => 12,

@@ -152,7 +152,8 @@ impl Maps {
 /// What a map of this name is called here, if objects share it: a section of data of its own goes
 /// by its variable's name; those every object has (`.bss`, `.rodata`) are not shared.
 fn shared_name(name: &str) -> Option<&str> {
-    name.strip_prefix(".data.").or_else(|| (!name.contains('.')).then_some(name))
+    let section = name.strip_prefix(".data.").or_else(|| name.strip_prefix(".bss."));
+    section.or_else(|| (!name.contains('.')).then_some(name))
 }
 
 /// Ring sizes must be a power of two of pages, whatever a page is here.
