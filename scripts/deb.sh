@@ -20,6 +20,7 @@ mkdir "$tree"
 git ls-files -z --cached --others --exclude-standard | xargs -0 cp -P --parents -t "$tree"
 scripts/toolbox.sh env --chdir="$tree" CARGO_NET_OFFLINE=true CARGO_TARGET_DIR="$PWD/target/deb" \
   dpkg-buildpackage --build=binary --no-sign --no-check-builddeps --host-arch="$arch" --jobs-force="$(nproc)"
-package=$(echo target/deb/bee-traced_*_"$arch".deb)
+version=$(sed -n "1s/.*(\(.*\)).*/\1/p" debian/changelog)
+package=target/deb/bee-traced_${version}_$arch.deb
 scripts/toolbox.sh lintian --fail-on=error,warning --tag-display-limit=0 "$package"
 say "$package: $(stat -c %s "$package") bytes"

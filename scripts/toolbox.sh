@@ -35,9 +35,9 @@ packages=(
   # the package
   debhelper bash-completion fakeroot lintian
 )
-# The emulator of Debian 12 (7.2) now and then gives a guest wrong processor flags, which its kernel
-# takes for a breakpoint of its own; 10.0 was not seen to.
-newer='qemu-system-* qemu-efi-* seabios ipxe-qemu libslirp0'
+# From backports. The emulator of Debian 12 (7.2) now and then gives a guest wrong processor flags,
+# which its kernel takes for a breakpoint of its own; and debhelper there does not know units below /usr.
+newer='qemu-system-* qemu-efi-* seabios ipxe-qemu libslirp0 debhelper libdebhelper-perl dh-* lintian'
 
 # A changed list makes a new one: its name holds the list's hash.
 tree=$cache_root/toolbox/$(printf '%s\n' "$suite" "${packages[@]}" "$newer" | sha256sum | cut -c1-12)
