@@ -94,6 +94,9 @@ impl Child {
         let (go, mut parent) = UnixStream::pair()?;
         let program = CString::new(FILE).map_err(|_| Error::failure("a NUL in a constant"))?;
         let arguments = [c"bee-traced".to_owned(), c"--version".to_owned()];
+        // A program that is measured leaves what it measured in a new file: not this one.
+        let environment = [c"LLVM_PROFILE_FILE=/dev/null".to_owned()];
+        let environment = if cfg!(coverage) { environment.as_slice() } else { &[] };
         let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
         // SAFETY: one thread only at this point of the start, so the child may
         // call what it likes; it ends by exec or _exit.
@@ -112,7 +115,7 @@ impl Child {
                         // SAFETY: two descriptors that are open.
                         unsafe { libc::dup2(null.as_raw_fd(), stream) };
                     }
-                    let _ = execve(&program, &arguments, &[] as &[CString]);
+                    let _ = execve(&program, &arguments, environment);
                 }
                 // SAFETY: ends the child without running the parent's destructors.
                 unsafe { libc::_exit(1) }

@@ -323,12 +323,12 @@ pub fn text() -> String {
     let mut out = "Actions\n".to_owned();
     for facts in ACTIONS {
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "  {:<10}{:<12}{}", facts.name, facts.sensor, facts.meaning);
+        let _ = writeln!(out, "  {:<14}{:<12}{}", facts.name, facts.sensor, plain(facts.meaning));
     }
     out.push_str("\nFields\n");
     for field in FIELDS {
         let (meaning, present) = (plain(field.meaning), plain(field.present));
-        let _ = writeln!(out, "  {:<28}{meaning}; {present}", field.name);
+        let _ = writeln!(out, "  {:<30}{meaning}; {present}", field.name);
     }
     out.push_str("\nFlags (bee.flags)\n");
     for (_, name, meaning) in FLAGS {
@@ -352,7 +352,7 @@ pub fn json() -> String {
                 "kind": facts.kind,
                 "category": facts.category,
                 "type": facts.types,
-                "meaning": facts.meaning,
+                "meaning": plain(facts.meaning),
             })
         })
         .collect();

@@ -57,6 +57,17 @@ static __always_inline bool bee_compat(struct task_struct *task)
 #define bee_get(typed, pointer, ...) \
 	((typed) ? bee_arrow(pointer, __VA_ARGS__) : BPF_CORE_READ(pointer, __VA_ARGS__))
 
+/*
+ * Not in objects whose events are rare: for each field of the task that is a pointer the
+ * verifier of 6.8 and later looks up to four names up, each among all types of the kernel
+ * (btf_nested_type_is_trusted()), a fifth of a millisecond each at the start.
+ */
+#ifdef BEE_RARE
+#define bee_typed false
+#else
+#define bee_typed bee_found.typed
+#endif
+
 /* Whether the system call the current task is in is a 32-bit one. */
 static __always_inline bool bee_compat_current(void)
 {
@@ -72,7 +83,7 @@ static __always_inline bool bee_compat_current(void)
 /* Where the open files of the current process lie, by descriptor. */
 static __always_inline struct file **bee_descriptors(void)
 {
-	if (bee_found.typed)
+	if (bee_typed)
 		return bpf_get_current_task_btf()->files->fdt->fd;
 	return BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), files, fdt, fd);
 }
@@ -103,9 +114,9 @@ static __always_inline bool bee_near_read(struct bee_near *near, __u64 address)
 			: BPF_CORE_READ((type *)(address), field);             \
 	})
 
-/* The facts about `task` that every record carries. */
+/* The facts about `task`, in `cgroup`, that every record carries. */
 static __always_inline void bee_fill_from(struct bee_header *header, struct task_struct *task,
-					  __u16 kind, __u16 hook, const bool typed)
+					  __u64 cgroup, __u16 kind, __u16 hook, const bool typed)
 {
 	struct task_struct *leader = bee_get(typed, task, group_leader);
 	const struct cred *cred = bee_get(typed, task, cred);
@@ -114,7 +125,7 @@ static __always_inline void bee_fill_from(struct bee_header *header, struct task
 	header->kind = kind;
 	header->time = bpf_ktime_get_boot_ns();
 	header->start = bee_get(typed, leader, start_boottime);
-	header->cgroup = bee_get(typed, task, cgroups, dfl_cgrp, kn, id);
+	header->cgroup = cgroup;
 	header->exec_id = bee_get(typed, leader, self_exec_id);
 	header->flags = 0;
 	header->hook = hook;
@@ -135,18 +146,20 @@ static __always_inline void bee_fill_from(struct bee_header *header, struct task
 	BPF_CORE_READ_STR_INTO(&header->comm, task, comm);
 }
 
-static __always_inline void bee_fill(struct bee_header *header, struct task_struct *task,
-				     __u16 kind, __u16 hook)
+static __always_inline void bee_fill_current_untyped(struct bee_header *header, __u16 kind,
+						     __u16 hook)
 {
-	bee_fill_from(header, task, kind, hook, false);
+	bee_fill_from(header, (void *)bpf_get_current_task(), bpf_get_current_cgroup_id(), kind,
+		      hook, false);
 }
 
 static __always_inline void bee_fill_current(struct bee_header *header, __u16 kind, __u16 hook)
 {
-	if (bee_found.typed)
-		bee_fill_from(header, bpf_get_current_task_btf(), kind, hook, true);
+	if (bee_typed)
+		bee_fill_from(header, bpf_get_current_task_btf(), bpf_get_current_cgroup_id(), kind,
+			      hook, true);
 	else
-		bee_fill_from(header, (void *)bpf_get_current_task(), kind, hook, false);
+		bee_fill_current_untyped(header, kind, hook);
 }
 
 /*

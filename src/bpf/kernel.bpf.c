@@ -6,6 +6,7 @@
  *                modules that are refused
  *   module_load  a module was loaded: with its name, whichever way it came
  */
+#define BEE_RARE
 #include "memory.bpf.h"
 #include "kernel.bpf.h"
 
@@ -104,12 +105,6 @@ int BPF_PROG(raw_tp__sys_exit, struct pt_regs *regs, long result)
 {
 	return bee_kernel_exit(ctx, bee_syscall_number_core(regs), result,
 			       BEE_HOOK_KERNEL_RAW_TP_SYS_EXIT);
-}
-
-SEC("tp_btf/module_load")
-int BPF_PROG(tp_btf__module_load, struct module *module)
-{
-	return bee_module(module, BEE_HOOK_TP_BTF_MODULE_LOAD, 0);
 }
 
 SEC("raw_tp/module_load")

@@ -21,6 +21,7 @@
  * before; so they would miss refused tries. At a return probe the arguments are gone: what the
  * caller gave is in its registers.
  */
+#define BEE_RARE
 #include "kernel.bpf.h"
 #include "caller.bpf.h"
 

@@ -10,7 +10,7 @@ static __always_inline void bee_net_fill(struct bee_header *header, __u16 kind, 
 {
 	/* Not bee_fill_current: on the stack, what it loads makes each way through the callers one
 	 * more to prove, four times as many in all. */
-	bee_fill(header, (void *)bpf_get_current_task(), kind, hook);
+	bee_fill_current_untyped(header, kind, hook);
 	if (bee_compat_current())
 		header->flags |= BEE_FLAG_COMPAT;
 }

@@ -9,6 +9,7 @@
  *   cgroup_mkdir/rmdir  names of cgroups: a short-lived unit's directory is gone by
  *                       the time user space looks
  */
+#define BEE_RARE
 #include "path.bpf.h"
 #include "env.bpf.h"
 
@@ -118,7 +119,8 @@ static __always_inline int bee_process(struct task_struct *task, __u16 kind, __u
 
 	if (!record)
 		return 0;
-	bee_fill(&record->header, task, kind, hook);
+	bee_fill_from(&record->header, task, BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id), kind,
+		      hook, false);
 	record->status = status;
 	record->reserved = 0;
 	bee_commit(&record->header, kind, sizeof(*record));
@@ -171,24 +173,11 @@ static __always_inline int bee_cgroup(struct cgroup *group, const char *path, __
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(tp_btf__sched_process_exec, struct task_struct *task, pid_t old,
-	     struct linux_binprm *bprm)
-{
-	return bee_exec(task, bprm, BEE_HOOK_TP_BTF_EXEC);
-}
-
 SEC("raw_tp/sched_process_exec")
 int BPF_PROG(raw_tp__sched_process_exec, struct task_struct *task, pid_t old,
 	     struct linux_binprm *bprm)
 {
 	return bee_exec(task, bprm, BEE_HOOK_RAW_TP_EXEC);
-}
-
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(tp_btf__sched_process_fork, struct task_struct *parent, struct task_struct *child)
-{
-	return bee_fork(child, BEE_HOOK_TP_BTF_FORK);
 }
 
 SEC("raw_tp/sched_process_fork")
@@ -197,24 +186,17 @@ int BPF_PROG(raw_tp__sched_process_fork, struct task_struct *parent, struct task
 	return bee_fork(child, BEE_HOOK_RAW_TP_FORK);
 }
 
-/* Since 6.16 the tracepoint says itself whether the group is dead; older kernels
- * refuse this program and get the next one. Drop that when the minimum is 6.16. */
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(tp_btf__sched_process_exit, struct task_struct *task, bool group_dead)
+/* Since 6.16 the tracepoint says itself whether the group is dead; older kernels do not
+ * attach this program and get the next one. Drop that when the minimum is 6.16. */
+SEC("raw_tp/sched_process_exit")
+int BPF_PROG(raw_tp__sched_process_exit__dead, struct task_struct *task, bool group_dead)
 {
-	return group_dead ? bee_exit(task, BEE_HOOK_TP_BTF_EXIT) : 0;
+	return group_dead ? bee_exit(task, BEE_HOOK_RAW_TP_EXIT) : 0;
 }
 
 /* signal->live was counted down before the tracepoint: 0 in the last thread. Two
  * threads that end at the same instant can both read 0; user space knows a
  * process that has already ended. */
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(tp_btf__sched_process_exit__live, struct task_struct *task)
-{
-	return BPF_CORE_READ(task, signal, live.counter) == 0 ? bee_exit(task, BEE_HOOK_TP_BTF_EXIT)
-							      : 0;
-}
-
 SEC("raw_tp/sched_process_exit")
 int BPF_PROG(raw_tp__sched_process_exit, struct task_struct *task)
 {

@@ -406,3 +406,27 @@ impl Action {
         ACTIONS.iter().find(|facts| facts.name == name).map(|facts| facts.action)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_is_its_place_in_the_table_its_name_and_its_id() {
+        let mut ids = std::collections::BTreeSet::new();
+        for (at, row) in ACTIONS.iter().enumerate() {
+            assert_eq!(row.action as usize, at, "{}", row.name);
+            assert_eq!(Action::from_name(row.name), Some(row.action));
+            let same =
+                facts(row.action, row.name, row.kind, row.category, row.types, row.sensor, row.meaning);
+            assert_eq!(same.message_id(), row.action.facts().message_id(), "{}", row.name);
+            assert!(ids.insert(row.message_id()), "{}: an id that another has", row.name);
+        }
+        assert_eq!(Action::from_name("Exec"), None);
+        // What journals out there are searched by.
+        assert_eq!(Action::Exec.facts().message_id(), EXEC);
+    }
+
+    /// FNV-1a-128 of `bee-traced/exec` with version 8 and variant 2.
+    const EXEC: &str = "d0ba2f95889f8839a3a17f74f5cae54b";
+}

@@ -116,3 +116,30 @@ fn owned(fd: RawFd) -> Result<OwnedFd, i32> {
     // SAFETY: the kernel has just given this descriptor to us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_words_and_a_descriptor_is_ours() {
+        assert!(words(524).contains("before Linux 6.4"), "{}", words(524));
+        assert!(words(libc::EINVAL).contains("Invalid argument"));
+        assert_eq!(owned(-libc::EPERM).unwrap_err(), libc::EPERM);
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let number = std::os::fd::IntoRawFd::into_raw_fd(file);
+        assert_eq!(owned(number).unwrap().as_raw_fd(), number);
+    }
+
+    #[test]
+    fn what_is_missing_is_said_in_words() {
+        assert_eq!(missing("raw_tp/sys_exit"), None);
+        let tracepoint = missing("tp_btf/of_no_kernel").unwrap();
+        let function = missing("fexit/of_no_kernel").unwrap();
+        // Without types it is these that are missing, without trampolines those.
+        let types = types::kernel().is_ok();
+        assert_eq!(tracepoint.contains("no such tracepoint"), types, "{tracepoint}");
+        assert!(!function.is_empty());
+        assert_eq!(missing("kprobe/vfs_read").is_some(), !Path::new(KPROBES).exists());
+    }
+}

@@ -154,7 +154,6 @@ const PROCESS: Mechanism = Mechanism {
             &[
                 variant("fentry__finalize_exec", "fentry/finalize_exec", 64, Tier::Full),
                 variant("kprobe__finalize_exec", "kprobe/finalize_exec", 67, Tier::Kprobe),
-                variant("tp_btf__sched_process_exec", "tp_btf/sched_process_exec", 3, Tier::Tracepoint),
                 variant("raw_tp__sched_process_exec", "raw_tp/sched_process_exec", 6, Tier::Tracepoint),
             ],
         ),
@@ -166,7 +165,6 @@ const PROCESS: Mechanism = Mechanism {
             variants: &[
                 variant("fentry__wake_up_new_task", "fentry/wake_up_new_task", 65, Tier::Full),
                 variant("kprobe__wake_up_new_task", "kprobe/wake_up_new_task", 68, Tier::Kprobe),
-                variant("tp_btf__sched_process_fork", "tp_btf/sched_process_fork", 4, Tier::Tracepoint),
                 variant("raw_tp__sched_process_fork", "raw_tp/sched_process_fork", 7, Tier::Tracepoint),
             ],
         },
@@ -178,8 +176,7 @@ const PROCESS: Mechanism = Mechanism {
             variants: &[
                 variant("fentry__taskstats_exit", "fentry/taskstats_exit", 66, Tier::Full),
                 variant("kprobe__taskstats_exit", "kprobe/taskstats_exit", 69, Tier::Kprobe),
-                variant("tp_btf__sched_process_exit", "tp_btf/sched_process_exit", 5, Tier::Tracepoint),
-                variant("tp_btf__sched_process_exit__live", "tp_btf/sched_process_exit", 5, Tier::Tracepoint),
+                variant("raw_tp__sched_process_exit__dead", "raw_tp/sched_process_exit", 8, Tier::Tracepoint),
                 variant("raw_tp__sched_process_exit", "raw_tp/sched_process_exit", 8, Tier::Tracepoint),
             ],
         },
@@ -742,10 +739,7 @@ const KERNEL: Mechanism = Mechanism {
             required: false,
             proof: Proof::None,
             graded: true,
-            variants: &[
-                variant("tp_btf__module_load", "tp_btf/module_load", 227, Tier::Tracepoint),
-                variant("raw_tp__module_load", "raw_tp/module_load", 228, Tier::Tracepoint),
-            ],
+            variants: &[variant("raw_tp__module_load", "raw_tp/module_load", 228, Tier::Tracepoint)],
         },
     ],
     load: |btf, prepare, loaded| load::<skel::kernel::KernelSkelBuilder>(btf, prepare, loaded),
@@ -786,7 +780,11 @@ pub const FAMILIES: &[Family] = &[
 /// Opens, prepares and loads one skeleton; generic because each skeleton has
 /// types of its own. Nothing but the object's memory dies with it: links and map
 /// descriptors that `use_loaded` kept stay.
-fn load<B>(btf: Option<&Path>, prepare: loader::Prepare<'_>, use_loaded: loader::UseLoaded<'_>) -> Result<()>
+pub(super) fn load<B>(
+    btf: Option<&Path>,
+    prepare: loader::Prepare<'_>,
+    use_loaded: loader::UseLoaded<'_>,
+) -> Result<()>
 where
     B: for<'obj> SkelBuilder<'obj> + Default,
 {

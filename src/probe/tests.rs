@@ -2,14 +2,12 @@
 //! in a table. Objects are opened, not loaded; that needs no privilege.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem::MaybeUninit;
 
-use libbpf_rs::skel::SkelBuilder;
 use libbpf_rs::{MapType, OpenObject};
 
 use super::*;
-use crate::skel;
-use libbpf_rs::skel::OpenSkel;
+use crate::error::Error;
+use crate::skel::base::BaseSkelBuilder;
 
 /// Name and section of every program; name, kind, entries and bytes of every map.
 struct Opened {
@@ -17,43 +15,33 @@ struct Opened {
     maps: BTreeMap<String, (MapType, u32, u32, u32)>,
 }
 
-fn open<B>() -> Opened
-where
-    B: for<'obj> SkelBuilder<'obj> + Default,
-{
-    let mut storage = MaybeUninit::<OpenObject>::uninit();
-    let open = B::default().open(&mut storage).unwrap();
-    let object = open.open_object();
-    let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
-    Opened {
-        programs: object.progs().map(|program| (text(program.name()), text(program.section()))).collect(),
-        maps: object
-            .maps()
-            .map(|map| {
-                (text(map.name()), (map.map_type(), map.max_entries(), map.key_size(), map.value_size()))
-            })
-            .collect(),
-    }
+/// Opens the object as the loader does, up to where it would be loaded.
+fn opened(mechanism: &Mechanism) -> Opened {
+    open(mechanism.object, mechanism.load)
 }
 
-fn opened(mechanism: &Mechanism) -> Opened {
-    match mechanism.object {
-        "process" => open::<skel::process::ProcessSkelBuilder>(),
-        "file" => open::<skel::file::FileSkelBuilder>(),
-        "process_portable" => open::<skel::process_portable::ProcessPortableSkelBuilder>(),
-        "kernel" => open::<skel::kernel::KernelSkelBuilder>(),
-        "kernel_hooks" => open::<skel::kernel_hooks::KernelHooksSkelBuilder>(),
-        "kernel_portable" => open::<skel::kernel_portable::KernelPortableSkelBuilder>(),
-        "memory" => open::<skel::memory::MemorySkelBuilder>(),
-        "memory_hooks" => open::<skel::memory_hooks::MemoryHooksSkelBuilder>(),
-        "memory_portable" => open::<skel::memory_portable::MemoryPortableSkelBuilder>(),
-        "file_portable" => open::<skel::file_portable::FilePortableSkelBuilder>(),
-        "file_security" => open::<skel::file_security::FileSecuritySkelBuilder>(),
-        "network" => open::<skel::network::NetworkSkelBuilder>(),
-        "network_security" => open::<skel::network_security::NetworkSecuritySkelBuilder>(),
-        "network_portable" => open::<skel::network_portable::NetworkPortableSkelBuilder>(),
-        other => panic!("no object for {other}"),
-    }
+fn base() -> Opened {
+    open("base", |btf, prepare, loaded| tables::load::<BaseSkelBuilder>(btf, prepare, loaded))
+}
+
+fn open(name: &str, load: loader::Load) -> Opened {
+    let mut opened = None;
+    let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
+    let mut look = |object: &mut OpenObject| {
+        opened = Some(Opened {
+            programs: object.progs().map(|program| (text(program.name()), text(program.section()))).collect(),
+            maps: object
+                .maps()
+                .map(|map| {
+                    (text(map.name()), (map.map_type(), map.max_entries(), map.key_size(), map.value_size()))
+                })
+                .collect(),
+        });
+        Err(Error::failure("seen"))
+    };
+    let why = load(None, &mut look, &mut |_| panic!("{name} was loaded")).unwrap_err();
+    assert!(why.to_string().contains("seen"), "{name}: {why}");
+    opened.unwrap()
 }
 
 fn mechanisms() -> impl Iterator<Item = &'static Mechanism> {
@@ -218,7 +206,7 @@ fn no_sensor_of_the_better_tiers_waits_at_the_end_of_every_system_call() {
 
 #[test]
 fn shared_maps_have_one_shape_in_all_objects() {
-    let base = open::<skel::base::BaseSkelBuilder>();
+    let base = base();
     assert!(base.programs.is_empty());
     for mechanism in mechanisms() {
         for (name, shape) in opened(mechanism).maps.iter().filter(|(name, _)| !name.contains('.')) {
@@ -237,7 +225,7 @@ fn shared_maps_have_one_shape_in_all_objects() {
 #[test]
 fn the_maps_are_small() {
     let cpus = 4;
-    let bytes: u64 = open::<skel::base::BaseSkelBuilder>()
+    let bytes: u64 = base()
         .maps
         .into_iter()
         .map(|(_, (kind, entries, key, value))| match kind {

@@ -160,17 +160,8 @@ fn root_hooks_that_are_attached_by_number_are_taken() {
     for family in FAMILIES {
         let conditions = Conditions { forced: Some(Tier::Tracepoint), ..Conditions::new(&maps) };
         let sensor = loader::start(family.name, &conditions).unwrap();
-        let wrong: Vec<_> = sensor
-            .refused
-            .iter()
-            // Before 6.16 the first of its two variants is refused by its argument.
-            .filter(|refused| {
-                refused.hook.starts_with("tp_btf/")
-                    && refused.hook != "tp_btf/sched_process_exit"
-                    // A kernel without modules has no such type.
-                    && (refused.hook != "tp_btf/module_load" || Path::new("/proc/modules").exists())
-            })
-            .collect();
+        let wrong: Vec<_> =
+            sensor.refused.iter().filter(|refused| refused.hook.starts_with("tp_btf/")).collect();
         assert!(wrong.is_empty(), "{wrong:?}");
         taken += sensor.attached.iter().filter(|(_, variant)| variant.hook.starts_with("tp_btf/")).count();
     }

@@ -227,3 +227,30 @@ fn the_events_document_is_up_to_date() {
     }
     assert!(text == want, "docs/events.md is stale; BEE_BLESS=1 cargo test --test sink writes:\n{want}");
 }
+
+/// What `bee-trace events` prints, for people and for programs.
+#[test]
+fn the_tables_of_events_are_printed_whole() {
+    use bee_trace::event::{ACTIONS, FLAGS};
+    use bee_trace::event_docs::{FIELDS, json, text};
+
+    let (text, all): (_, Value) = (text(), serde_json::from_str(&json()).unwrap());
+    let names = |list: &str, key: &str| -> Vec<String> {
+        let rows = all[list].as_array().unwrap().iter();
+        rows.map(|row| row[key].as_str().unwrap().to_owned()).collect()
+    };
+    let firsts: BTreeSet<&str> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let actions: Vec<_> = ACTIONS.iter().map(|row| row.name.to_owned()).collect();
+    let fields: Vec<_> = FIELDS.iter().map(|row| row.name.to_owned()).collect();
+    let flags: Vec<_> = FLAGS.iter().map(|(_, name, _)| (*name).to_owned()).collect();
+    for (list, key, wanted) in
+        [("actions", "action", actions), ("fields", "name", fields), ("flags", "flag", flags)]
+    {
+        assert_eq!(names(list, key), wanted);
+        for name in wanted {
+            assert!(firsts.contains(name.as_str()), "{name} is not in the text");
+        }
+    }
+    assert_eq!(names("severities", "name").last().unwrap(), "critical");
+    assert!(!text.contains('`') && !all.to_string().contains('`'), "marks of Markdown");
+}
