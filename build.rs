@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use libbpf_cargo::SkeletonBuilder;
 use libbpf_rs::libbpf_sys;
+use sha2::{Digest as _, Sha256};
 
 use need::{Need, Step};
 
@@ -51,6 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::read_dir(&bpf)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     sources.sort();
     let (mut needs, mut objects) = (Vec::new(), String::new());
+    let mut build = Sha256::new();
     for source in sources {
         println!("cargo:rerun-if-changed={}", source.display());
         let Some(name) =
@@ -65,6 +67,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             .clang_args(&arguments)
             .build_and_generate(out.join(format!("{name}.skel.rs")))
             .map_err(|error| format!("{}: {error:#}", source.display()))?;
+        build.update(name);
+        build.update(fs::read(&object)?);
         let (types, relocations) = sections(&object)?;
         if !relocations.is_empty() {
             let of_object = raw::Btf::parse(&types).and_then(|types| ext::needs(&types, &relocations));
@@ -77,6 +81,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             needs.extend(of_object);
         }
     }
+    // A daemon takes over what another has loaded only where all of it is the same.
+    let build: String = build.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(out.join("build_id"), build)?;
     needs.sort();
     needs.dedup();
     fs::write(out.join("needs.rs"), table(&needs)?)?;

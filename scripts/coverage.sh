@@ -1,7 +1,7 @@
 #!/bin/bash
-# Lines and branches per module, over unit, integration and root tests and the
-# daemon's own runs in them. Prints a table; arguments (--html, --lcov …) go to
-# `cargo llvm-cov report`.
+# Lines and branches per module, over unit, integration and root tests, the
+# daemon's own runs in them, and a file of types made from a kernel's headers. Prints
+# a table; arguments (--html, --lcov …) go to `cargo llvm-cov report`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR=$PWD/target/coverage
@@ -48,6 +48,8 @@ export LLVM_PROFILE_FILE="$profiles/bee-trace-%p%c.profraw"
 
 status=0
 scripts/test.sh ${GROUPS_TO_COVER:-unit root} || status=$?
+# What needs the headers of a kernel.
+scripts/btf.sh --one || status=$?
 find "$profiles" -name '*.profraw' -size +0 -exec mv -f {} "$CARGO_TARGET_DIR/" \;
 "$cargo" llvm-cov report --branch "$@"
 exit "$status"

@@ -195,6 +195,11 @@ pub fn time(bytes: &[u8]) -> u64 {
     fixed::<bee_header>(bytes).map_or(u64::MAX, |header| header.time)
 }
 
+/// What every record begins with; `None` where the bytes are no record of this version.
+pub fn header(bytes: &[u8]) -> Option<&bee_header> {
+    fixed::<bee_header>(bytes).ok().filter(|header| header.version == WIRE_VERSION)
+}
+
 /// Takes a record apart.
 ///
 /// # Errors

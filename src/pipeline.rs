@@ -38,7 +38,7 @@ pub enum Fate {
     NotWatched = 2,
     /// `[[exclude]]` says so.
     Excluded = 3,
-    /// The exit of a process that had ended already.
+    /// The exit of a process that had ended already, or told by another build's programs too.
     Duplicate = 4,
     /// An act of the daemon's or the scanner's.
     Own = 5,
@@ -59,7 +59,12 @@ pub const FATES: &[(Fate, &str, bool, &str)] = &[
         "its name only looked like a watched one to the kernel side, or `network.ignore` has its address",
     ),
     (Fate::Excluded, "excluded", false, "an [[exclude]] of the configuration"),
-    (Fate::Duplicate, "duplicate", false, "the exit of a process that had ended already"),
+    (
+        Fate::Duplicate,
+        "duplicate",
+        false,
+        "the exit of a process that had ended already, or told by another build's programs too",
+    ),
     (Fate::Own, "own", false, "an act of the daemon's own"),
     (Fate::Canary, "canary", false, "the self-test at the start"),
     (Fate::Context, "context", false, "told an identity or the name of a cgroup; no event"),
@@ -93,6 +98,9 @@ pub enum Errand {
     },
 }
 
+/// A counter's place: kind and fate.
+pub type Cell = (usize, usize);
+
 /// Everything between the rings and the sinks.
 pub struct Pipeline {
     /// Context.
@@ -118,6 +126,8 @@ pub struct Pipeline {
     /// Paths of the files whose identity the kernel side knows, by (s_dev, inode).
     learned: HashMap<(u32, u64), Learned>,
     undecodable: Option<Undecodable>,
+    /// Counts since the last call of `take_counts`.
+    fresh: Vec<(Cell, u64)>,
     path: Vec<u8>,
     other: Vec<u8>,
 }
@@ -144,6 +154,7 @@ impl Pipeline {
             devices: HashMap::new(),
             learned: HashMap::new(),
             undecodable: None,
+            fresh: Vec::new(),
             path: Vec::new(),
             other: Vec::new(),
         }
@@ -158,7 +169,22 @@ impl Pipeline {
                 (0, Fate::Undecodable)
             }
         };
-        self.stages.add(usize::from(kind), fate as usize, 1);
+        self.count(kind, fate);
+    }
+
+    /// Counts a record's fate.
+    pub fn count(&mut self, kind: u16, fate: Fate) {
+        let cell = (usize::from(kind), fate as usize);
+        self.stages.add(cell.0, cell.1, 1);
+        match self.fresh.iter_mut().find(|(known, _)| *known == cell) {
+            Some((_, count)) => *count += 1,
+            None => self.fresh.push((cell, 1)),
+        }
+    }
+
+    /// What was counted since this was last asked.
+    pub fn take_counts(&mut self) -> Vec<(Cell, u64)> {
+        std::mem::take(&mut self.fresh)
     }
 
     /// Why the last record that could not be read was none.

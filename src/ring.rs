@@ -118,6 +118,36 @@ impl Ring {
         self.position = self.next;
     }
 
+    /// Goes on at `position`, where an earlier reader was with what it had accounted for, although
+    /// it did not come to give it back. `false`: no such place is in the ring.
+    pub fn start_at(&mut self, position: u64) -> bool {
+        let fits = (self.position..=self.producer()).contains(&position) && position % 8 == 0;
+        if fits {
+            (self.position, self.next) = (position, position);
+        }
+        fits
+    }
+
+    /// Read up to here.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Gives what lies before `position`, which was read, back to the kernel. Where the reader
+    /// has caught up by that, the kernel will wake it again: it must look once more after this.
+    pub fn release_to(&mut self, position: u64) {
+        let position = position.min(self.position);
+        if position > self.consumer_position().load(Ordering::Relaxed) {
+            self.consumer_position().store(position, Ordering::Release);
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Bytes the kernel cannot use: those not read, and those read and not given back.
+    pub fn used(&self) -> u64 {
+        self.producer().saturating_sub(self.consumer_position().load(Ordering::Relaxed))
+    }
+
     /// Gives what was read back to the kernel. True when more is waiting: the
     /// kernel wakes its reader only for a record it has caught up with, so a
     /// reader that goes to sleep must look once more after this.

@@ -40,6 +40,19 @@ impl Mapping {
         Ok(Self { start: start.cast(), length })
     }
 
+    /// `length` bytes of memory of our own.
+    ///
+    /// # Errors
+    /// mmap(2)'s.
+    pub fn private(length: usize) -> Result<Self> {
+        let size = NonZeroUsize::new(length).ok_or_else(|| Error::failure("an empty mapping"))?;
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping at an address the kernel chooses touches nothing of ours.
+        let start = unsafe { nix::sys::mman::mmap_anonymous(None, size, protection, MapFlags::MAP_PRIVATE) }
+            .map_err(|error| Error::from(error).context("memory for counters"))?;
+        Ok(Self { start: start.cast(), length })
+    }
+
     fn at(&self, offset: usize, size: usize) -> NonNull<u8> {
         assert!(offset.checked_add(size).is_some_and(|end| end <= self.length), "outside of a mapping");
         // SAFETY: just checked to lie inside the mapping.
@@ -204,6 +217,11 @@ impl Settings {
         self.change_usual(|settings| settings.atomic_u32(at).store(value, Ordering::SeqCst));
     }
 
+    /// The policy in force.
+    pub fn policy(&self) -> u32 {
+        self.0.atomic_u32(std::mem::offset_of!(bee_settings, policy)).load(Ordering::Acquire)
+    }
+
     /// Says which file systems (`s_dev`) need no name check. At most
     /// `SCANNED_MAX`; the rest is checked by name, which loses nothing. `usual`, one of
     /// them, is the one most opens are of; no sensor asks for files of it but the file sensor, which
@@ -274,8 +292,7 @@ impl State {
     }
 }
 
-/// The kernel side's counters, by kind and cause; and, in a map of the same
-/// shape, those of user space, so that both outlive the daemon together.
+/// The kernel side's counters, by kind and cause; and those of user space, by kind and fate.
 #[derive(Debug)]
 pub struct Counters(Mapping);
 
@@ -283,13 +300,28 @@ pub struct Counters(Mapping);
 pub type Reading = [[u64; CAUSE_COUNT]; KIND_COUNT];
 
 impl Counters {
-    /// Maps the map called `counters` or `stages`.
+    /// Maps the map called `counters`.
     ///
     /// # Errors
     /// When it cannot be mapped.
     pub fn new(fd: BorrowedFd<'_>) -> Result<Self> {
         Mapping::new(fd, 0, (KIND_COUNT * CAUSE_COUNT * 8).next_multiple_of(crate::sys::page_size()), true)
             .map(Self)
+    }
+
+    /// User space's own, which begin at `reading`.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn of(reading: &Reading) -> Result<Self> {
+        let length = (KIND_COUNT * CAUSE_COUNT * 8).next_multiple_of(crate::sys::page_size());
+        let counters = Self(Mapping::private(length)?);
+        for (kind, row) in reading.iter().enumerate() {
+            for (column, value) in row.iter().enumerate() {
+                counters.cell(kind, column).store(*value, Ordering::Relaxed);
+            }
+        }
+        Ok(counters)
     }
 
     fn cell(&self, kind: usize, column: usize) -> &AtomicU64 {

@@ -10,16 +10,6 @@
 #include "wire.h"
 #include "maps.bpf.h"
 
-/* The same shape as `counters`, written by user space alone: what became of each
- * record after the ring. A map, so that the sums outlive the daemon. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, BEE_KIND_COUNT *BEE_CAUSE_COUNT);
-	__type(key, __u32);
-	__type(value, __u64);
-} stages SEC(".maps");
-
 struct bee_header bee_type_header;
 struct bee_exec bee_type_exec;
 struct bee_process bee_type_process;

@@ -25,6 +25,8 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// `info`, `debug` or `trace`.
     pub log_level: String,
+    /// What a restart finds.
+    pub restart: Restart,
     /// Where the configuration came from.
     pub config: Config,
     /// Every sensor that is switched on.
@@ -47,6 +49,18 @@ pub struct Status {
     pub process: Process,
     /// The control socket itself.
     pub control: Control,
+}
+
+/// Over restarts: see `docs/adr/0017-restart.md`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(default)]
+pub struct Restart {
+    /// Lives that are counted together, this one too: counters are those of all of them.
+    pub life: u64,
+    /// This life has taken over what an earlier one had attached.
+    pub adopted: bool,
+    /// Descriptors the service manager keeps for the next; 0: a restart has a gap.
+    pub stored: u64,
 }
 
 /// Where the configuration came from.

@@ -56,7 +56,7 @@ impl Daemon<'_> {
 
     /// Opens a file and waits for the file sensor's record of it. Where no file sensor
     /// runs, that the loop turns is all there is to show.
-    fn canary_returns(&mut self) -> bool {
+    pub(super) fn canary_returns(&mut self) -> bool {
         let hooks: Vec<u16> = self
             .sensors
             .iter()

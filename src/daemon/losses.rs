@@ -2,6 +2,7 @@
 //! what, why and since when; the sums of all `loss` events are the counters.
 
 use crate::event::{Action, Loss};
+use crate::ledger::Told;
 use crate::pipeline::{FATES, action};
 use crate::shared::{Counters, Reading};
 use crate::sink::SinkCounters;
@@ -31,6 +32,38 @@ impl Losses {
             skipped: Vec::new(),
             since: now,
         }
+    }
+
+    /// Goes on where an earlier life ended. `skipped` is of each sensor that runs.
+    pub fn resume(told: &Told, skipped: Vec<u64>) -> Self {
+        let sinks = told.sinks.map(|[queue_full, refused]| SinkCounters {
+            queue_full,
+            refused,
+            ..SinkCounters::default()
+        });
+        Self {
+            kernel: Some(told.kernel),
+            stages: Some(told.stages),
+            sinks: sinks.into(),
+            skipped,
+            since: told.since,
+        }
+    }
+
+    /// All that was told; of the sensors the caller knows which they are.
+    pub fn told(&self) -> Told {
+        let mut told = Told { since: self.since, ..Told::default() };
+        told.kernel = self.kernel.unwrap_or(told.kernel);
+        told.stages = self.stages.unwrap_or(told.stages);
+        for (to, from) in told.sinks.iter_mut().zip(&self.sinks) {
+            *to = [from.queue_full, from.refused];
+        }
+        told
+    }
+
+    /// What was told of runs that were skipped, in the order of the sensors.
+    pub fn skipped(&self) -> &[u64] {
+        &self.skipped
     }
 
     /// Whether there is something to tell.
@@ -82,8 +115,8 @@ impl Losses {
         }
         self.sinks.resize(sinks.len(), SinkCounters::default());
         for ((name, counters), before) in sinks.iter().zip(&mut self.sinks) {
-            add(name, None, "queue_full", counters.queue_full - before.queue_full);
-            add(name, None, "refused", counters.refused - before.refused);
+            add(name, None, "queue_full", counters.queue_full.saturating_sub(before.queue_full));
+            add(name, None, "refused", counters.refused.saturating_sub(before.refused));
             *before = *counters;
         }
         self.skipped.resize(skipped.len(), 0);

@@ -5,12 +5,15 @@
 //! programs attached → /proc scan → canary seen → privileges gone, proven →
 //! events flow → scan.
 
+mod accounts;
 mod control;
 mod filesystems;
 mod flows;
+mod keep;
 mod life;
 mod losses;
 mod notify;
+mod overlap;
 mod policy;
 mod rate;
 mod reload;
@@ -34,16 +37,20 @@ use crate::decide::Decide;
 use crate::decode;
 use crate::error::{Error, Result};
 use crate::event::{Action, Body, Event, Flags, Outcome, Severity};
+use crate::ledger::RINGS;
 use crate::pipeline::{Errand, Fate, Pipeline, action};
+use crate::probe::FAMILIES;
 use crate::probe::loader::Sensor;
 use crate::ring::Ring;
 use crate::scanner::Answer;
 use crate::shared::{Counters, Settings, State, emitted};
+use accounts::{Accounts, STRIDE};
 use control::Hands;
 use filesystems::FileSystems;
 use flows::Flows;
 use losses::Losses;
 use notify::Notify;
+use overlap::Overlap;
 use policy::Policies;
 use scans::Scans;
 use wait::{Source, Waiter};
@@ -72,7 +79,18 @@ pub struct Daemon<'a> {
     counters: Counters,
     policies: Policies<'a>,
     pipeline: Pipeline,
-    rings: [Ring; 2],
+    /// Alerts, bulk; then those of a build before, as long as there is something in them.
+    rings: Vec<Ring>,
+    accounts: Accounts,
+    /// What is in the rings is taken only as fast as the sinks take it.
+    patient: bool,
+    /// What another build has attached beside ours.
+    overlap: Option<Overlap>,
+    /// Descriptors the service manager keeps over a restart.
+    stored: Option<usize>,
+    /// This life has taken over what an earlier one loaded.
+    adopted: bool,
+    life: u64,
     due: [Option<Instant>; 2],
     sensors: Vec<Sensor>,
     scans: Scans,
@@ -83,7 +101,6 @@ pub struct Daemon<'a> {
     tell: Instant,
     waiter: Waiter,
     signals: Signals,
-    made: u64,
     started: Instant,
     until: Option<Instant>,
     hands: Hands,
@@ -111,6 +128,10 @@ impl Daemon<'_> {
                     Source::Reload => self.ask_for_config(),
                     Source::Scanner => self.hear_scanner(),
                     Source::Control => self.serve(now),
+                    Source::Sinks => {
+                        self.accounts.hear();
+                        self.settle(now);
+                    }
                     Source::Mounts => {
                         if self.filesystems.changed(&mut self.mountinfo) {
                             self.scans.want(now);
@@ -142,7 +163,7 @@ impl Daemon<'_> {
 
     /// A ring has a first record, or fills up while a batch gathers.
     fn gather(&mut self, ring: usize, now: Instant) {
-        let full = self.rings[ring].waiting() >= self.rings[ring].size() / 4;
+        let full = self.rings[ring].used() >= self.rings[ring].size() / 4;
         let when = if full { now } else { now + GATHER[ring] };
         let due = &mut self.due[ring];
         *due = Some(due.map_or(when, |due| due.min(when)));
@@ -156,19 +177,25 @@ impl Daemon<'_> {
         if self.pipeline.enrich.clock.refresh().is_err() {
             tracing::debug!("the clocks cannot be read");
         }
-        let mut taken = 0;
+        let (mut taken, mut crowded) = (0, false);
         while taken < TURN && self.take_one() {
             taken += 1;
-        }
-        // Both positions are moved before either is looked at again.
-        let more = self.rings.each_mut().map(Ring::release);
-        if more.contains(&true) {
-            let now = Instant::now();
-            for (ring, more) in more.into_iter().enumerate() {
-                if more {
-                    self.due[ring] = Some(if taken < TURN { now + GATHER[ring] } else { now });
+            if taken % STRIDE == 0 {
+                self.accounts.mark(&self.rings, &mut self.pipeline);
+                crowded = self.accounts.crowded(&self.rings, &self.pipeline.sinks, self.patient);
+                if crowded {
+                    break;
                 }
             }
+        }
+        self.accounts.mark(&self.rings, &mut self.pipeline);
+        let now = Instant::now();
+        self.settle(now);
+        if taken == TURN {
+            self.due = [Some(now); 2];
+        }
+        if crowded {
+            self.accounts.ask_for_room(&self.pipeline.sinks);
         }
         if let Some(why) = self.pipeline.take_undecodable() {
             tracing::warn!("records that cannot be read are dropped and counted: {why}");
@@ -176,20 +203,34 @@ impl Daemon<'_> {
         self.run_errands();
     }
 
+    /// Accounts for what the sinks have written. Where something is still with them, or came
+    /// meanwhile, the rings are looked at again: the kernel wakes nobody who has room to give back.
+    fn settle(&mut self, now: Instant) {
+        self.accounts.settle(&mut self.rings, &self.pipeline.sinks, false);
+        let waits = self.accounts.is_waiting();
+        for (ring, due) in self.due.iter_mut().enumerate() {
+            if due.is_none() && (waits || self.rings[ring].waiting() > 0) {
+                *due = Some(now + GATHER[ring]);
+            }
+        }
+    }
+
     /// How full the rings became, and the beginning of a span that rates are over.
     fn measure(&mut self) {
         for (highest, ring) in self.hands.highest.iter_mut().zip(&self.rings) {
-            *highest = (*highest).max(ring.waiting());
+            *highest = (*highest).max(ring.used());
         }
         let stages = &self.pipeline.stages;
         self.hands.rate.before(Instant::now(), || status::delivered(stages));
     }
 
     fn take_one(&mut self) -> bool {
-        let [alerts, bulk] = &mut self.rings;
         let mut oldest: Option<(usize, u64)> = None;
-        let mut heads = [None, None];
-        for (index, ring) in [alerts, bulk].into_iter().enumerate() {
+        let mut heads = [None; RINGS];
+        // While ours are proven no sink runs yet that could take what the build before sees.
+        let proving = self.overlap.as_ref().is_some_and(|overlap| overlap.until().is_none());
+        let read = if proving { 2 } else { RINGS };
+        for (index, ring) in self.rings.iter_mut().enumerate().take(read) {
             match ring.peek() {
                 Ok(Some(record)) => {
                     let time = decode::time(record.bytes);
@@ -201,7 +242,7 @@ impl Daemon<'_> {
                 Ok(None) => {}
                 Err(error) => {
                     // How many records that were cannot be told; that some are gone is.
-                    self.pipeline.stages.add(0, Fate::Undecodable as usize, 1);
+                    self.pipeline.count(0, Fate::Undecodable);
                     tracing::error!("{error}");
                 }
             }
@@ -209,7 +250,15 @@ impl Daemon<'_> {
         let Some((index, _)) = oldest else { return false };
         if let Some(record) = heads[index] {
             // Positions are multiples of eight: the ring's number fits below.
-            self.pipeline.step(record.bytes, record.position | index as u64);
+            let base = self.accounts.page().rings[index].base;
+            let double = |overlap: &mut Overlap| overlap.is_double(record.bytes, index >= 2);
+            if self.overlap.as_mut().is_some_and(double) {
+                self.pipeline
+                    .count(decode::header(record.bytes).map_or(0, |header| header.kind), Fate::Duplicate);
+                self.rings[index].advance();
+                return true;
+            }
+            self.pipeline.step(record.bytes, (base + record.position) | (index as u64 & 1));
         }
         self.rings[index].advance();
         true
@@ -240,6 +289,7 @@ impl Daemon<'_> {
         for sink in &mut self.pipeline.sinks {
             sink.tick(now);
         }
+        self.end_overlap(now);
         if self.tell <= now {
             self.tell_losses();
             self.tell = now + TELL;
@@ -260,13 +310,28 @@ impl Daemon<'_> {
         self.tell_flows(false);
     }
 
+    /// Another build's rings are given up once nothing comes into them and all of it is accounted for.
+    fn end_overlap(&mut self, now: Instant) {
+        let Some(until) = self.overlap.as_ref().and_then(Overlap::until) else { return };
+        if until > now {
+            self.waiter.wake_at(until);
+            return;
+        }
+        self.drain();
+        if self.accounts.is_waiting() || self.rings[2..].iter().any(|ring| ring.waiting() > 0) {
+            self.waiter.wake_at(now + GATHER[0]);
+            return;
+        }
+        self.rings.truncate(2);
+        self.accounts.forget_old();
+        self.overlap = None;
+        tracing::info!("the build before is detached, and its records are read to their end");
+    }
+
     /// Tells of datagrams that were counted and not told; with `all`, at once.
     fn tell_flows(&mut self, all: bool) {
-        let made = &mut self.made;
-        let sequence = || {
-            *made += 1;
-            *made << 3 | 2
-        };
+        let ledger = &self.accounts.ledger;
+        let sequence = || ledger.next_made() << 3 | 2;
         let window = Duration::from_secs(self.config.network.window.into());
         self.flows.tell(&self.counters, &mut self.pipeline, window, all, sequence);
     }
@@ -445,12 +510,12 @@ impl Daemon<'_> {
 
     /// An event of the daemon's own.
     fn emit(&mut self, action: Action, severity: Severity, body: Body<'_>) {
-        self.made += 1;
+        let made = self.accounts.ledger.next_made();
         let now = crate::sys::Clock::boot_now().unwrap_or(0);
         let event = Event {
             time: self.pipeline.enrich.clock.wall(now),
             // Below the positions of the rings, which are told apart by 0 and 1.
-            sequence: self.made << 3 | 2,
+            sequence: made << 3 | 2,
             action,
             severity,
             outcome: Outcome::Success,
@@ -468,10 +533,23 @@ impl Daemon<'_> {
         let now = self.pipeline.enrich.clock.wall(now);
         let sinks: Vec<_> = self.pipeline.sinks.iter().map(|sink| (sink.name(), sink.counters())).collect();
         let skipped: Vec<_> = self.sensors.iter().map(|sensor| (sensor.name, sensor.skipped())).collect();
+        let mut told = false;
         for loss in self.losses.take(&self.counters, &self.pipeline.stages, &sinks, &skipped, now) {
             self.hands.lost += loss.count;
             self.hands.last_loss = Some(now);
             self.emit(Action::Loss, Severity::High, Body::Loss(loss));
+            told = true;
+        }
+        if told {
+            let mut told = self.losses.told();
+            told.total = self.hands.lost;
+            for (sensor, count) in self.sensors.iter().zip(self.losses.skipped()) {
+                if let Some(at) = FAMILIES.iter().position(|family| family.name == sensor.name) {
+                    told.skipped[at] = *count;
+                }
+            }
+            self.accounts.told(told);
+            self.accounts.mark(&self.rings, &mut self.pipeline);
         }
         for sink in &self.pipeline.sinks {
             if let Some(problem) = sink.problem() {
@@ -483,13 +561,12 @@ impl Daemon<'_> {
     fn stop(mut self) -> Result<()> {
         self.notify.stopping();
         self.tell_losses();
-        for sensor in &mut self.sensors {
-            sensor.detach();
+        if self.stored.is_none() {
+            for sensor in &mut self.sensors {
+                sensor.detach();
+            }
         }
-        self.drain();
-        while self.rings.iter().any(|ring| ring.waiting() > 0) && self.due.iter().any(Option::is_some) {
-            self.drain();
-        }
+        self.catch_up(Instant::now() + FLUSH);
         self.tell_flows(true);
         self.tell_losses();
         let reading = self.counters.read();
@@ -500,14 +577,20 @@ impl Daemon<'_> {
                 sums[1] += row[0];
             }
         }
+        let stays = if self.stored.is_some() {
+            "; its programs stay with the service manager, which detaches them unless it starts the next"
+        } else {
+            ""
+        };
         let text = format!(
-            "bee-traced stopped after {} s: {} events in the kernel, {} through the rings, {} lost",
+            "bee-traced stopped after {} s: {} events in the kernel, {} through the rings, {} lost{stays}",
             self.started.elapsed().as_secs(),
             sums[0],
             sums[1],
             sums[0] - sums[1]
         );
         self.emit(Action::Stop, Severity::Info, Body::Note(text.into()));
+        self.accounts.mark(&self.rings, &mut self.pipeline);
         if let Some(server) = &mut self.hands.server {
             server.stop();
         }
@@ -515,6 +598,8 @@ impl Daemon<'_> {
         for sink in &mut self.pipeline.sinks {
             sink.drain(deadline);
         }
+        // What was not written stays in the rings for the next life.
+        self.accounts.settle(&mut self.rings, &self.pipeline.sinks, self.stored.is_some());
         for sink in &self.pipeline.sinks {
             tracing::info!("{}: {}", sink.name(), sink.counters());
         }

@@ -5,11 +5,16 @@
 //! privileges are dropped.
 
 use std::ffi::OsStr;
+use std::io::IoSlice;
+use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, RawFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use sd_notify::NotifyState;
 
 use crate::error::{Error, Result};
@@ -18,6 +23,8 @@ use crate::error::{Error, Result};
 const AGAIN: Duration = Duration::from_secs(1);
 /// A status line is cut to this many bytes.
 const MAX_STATUS: usize = 1024;
+/// How long the manager may take to make room for descriptors, in milliseconds.
+const PATIENCE: u16 = 5000;
 
 /// See the module. Without a service manager it does nothing.
 #[derive(Debug, Default)]
@@ -89,6 +96,38 @@ impl Notify {
             let status = self.changed(status);
             self.send(&[NotifyState::Status(&status)]);
         }
+    }
+
+    /// Has the manager keep these descriptors under `name`, over restarts. They need not be polled:
+    /// a map that is would be dropped at once. Waits where the manager is slow: not for the loop.
+    ///
+    /// # Errors
+    /// When it does not take them. That it has no room for them is not told.
+    pub fn keep(&self, name: &str, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+        let Some(socket) = &self.socket else { return Ok(()) };
+        let text = format!("FDSTORE=1\nFDPOLL=0\nFDNAME={name}\n");
+        let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&numbers)];
+        let failed = |errno: Errno| Error::from(errno).context("hand descriptors to the service manager");
+        loop {
+            let parts = [IoSlice::new(text.as_bytes())];
+            match sendmsg::<()>(socket.as_raw_fd(), &parts, &rights, MsgFlags::MSG_NOSIGNAL, None) {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    let mut room = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+                    if poll(&mut room, PATIENCE).map_err(failed)? == 0 {
+                        return Err(failed(Errno::EAGAIN));
+                    }
+                }
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+    }
+
+    /// The manager need not keep what has this name any more.
+    pub fn forget(&self, name: &str) {
+        self.send(&[NotifyState::Custom("FDSTOREREMOVE=1"), NotifyState::Custom(&format!("FDNAME={name}"))]);
     }
 
     /// The end begins.

@@ -35,6 +35,26 @@ impl<'a> Policies<'a> {
         Self { maps, settings, current: 0, rules: KernelRules::default() }
     }
 
+    /// Goes on from what an earlier life of the daemon has put in force, whose rules are all in the
+    /// map and not known here.
+    pub fn resume(maps: &'a Maps, settings: &'a Settings) -> Self {
+        // Any rule may have any length until the first configuration is in force.
+        let rules =
+            KernelRules { prefix_lengths: u32::MAX, suffix_lengths: u32::MAX, ..KernelRules::default() };
+        Self { maps, settings, current: settings.policy(), rules }
+    }
+
+    /// Takes all rules out that are not of the policy in force.
+    pub fn clean(&self) {
+        if let Ok(map) = self.maps.get("rules") {
+            let at = std::mem::offset_of!(bee_rule_key, policy);
+            let others = map.keys().filter(|key| word(key, at).is_some_and(|policy| policy != self.current));
+            for key in others.collect::<Vec<_>>() {
+                let _ = map.delete(&key);
+            }
+        }
+    }
+
     /// Puts a configuration in force. Until `learned` is called the identities of
     /// the policy before stay good, and names are checked on every file system.
     ///

@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 use nix::unistd::Uid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::accounts::Accounts;
 use super::control::Hands;
 use super::filesystems::FileSystems;
 use super::flows::Flows;
+use super::keep;
 use super::losses::Losses;
 use super::notify::Notify;
+use super::overlap::Overlap;
 use super::policy::{Policies, memory_devices};
 use super::scans::Scans;
 use super::wait::{Source, Waiter};
@@ -28,6 +31,7 @@ use crate::enrich::Enrich;
 use crate::error::{Error, ExitStatus, Result};
 use crate::event::{Action, Body, Severity};
 use crate::kernel::{Places, mounts};
+use crate::ledger::Ledger;
 use crate::memory_use;
 use crate::pipeline::{Canary, Pipeline};
 use crate::privilege;
@@ -37,7 +41,10 @@ use crate::ring::Ring;
 use crate::scanner::{self, Init};
 use crate::shared::{Counters, Settings, State};
 use crate::sink;
+use crate::store::object;
 
+/// Positions of a ring are below this many bits: 16 TiB of records.
+const SET_BITS: u32 = 44;
 /// How long the canary's records may take.
 const CANARY: Duration = Duration::from_secs(2);
 
@@ -72,6 +79,8 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     }
     let Loaded { config, sources, .. } = loaded;
     privilege::require()?;
+    let own_list = keep::own(&config, options)?;
+    let mut returned = keep::take(&own_list, &config.limits);
     let account = privilege::ensure_user(&config.host.user)?;
     let host = crate::sys::hostname()?;
     let control = control(&config, &account, &host)?;
@@ -98,7 +107,28 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         mountinfo: "/proc/self/mountinfo".into(),
     })?;
 
-    let maps = Maps::create(&config.limits)?;
+    let adopted = returned.adopted.take();
+    let is_adopted = adopted.is_some();
+    let continued =
+        returned.old.take().and_then(|old| match Maps::create_with(&config.limits, old.counters.as_fd()) {
+            Ok(maps) => Some((maps, old)),
+            Err(error) => {
+                tracing::warn!("what is in the rings of an earlier life is not read: {error}");
+                None
+            }
+        });
+    let mut old_rings = Vec::new();
+    let mut overlap = None;
+    let (maps, ledger, taken) = match (adopted, continued) {
+        (Some(adopted), _) => (adopted.maps, adopted.ledger, Some((adopted.sensors, adopted.absent))),
+        (None, Some((maps, old))) => {
+            old_rings = old.rings;
+            overlap = Some(Overlap::new());
+            (maps, old.ledger, None)
+        }
+        (None, None) => (Maps::create(&config.limits)?, Ledger::create()?, None),
+    };
+    let resumed = is_adopted || overlap.is_some();
     // A trial in a child; before the sensors run, which would report it.
     let keep_bpf = privilege::needs_cap_bpf(maps.get("rules")?.as_fd(), &account)?;
     if keep_bpf {
@@ -110,19 +140,26 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     let settings = Settings::new(maps.get("settings")?.as_fd())?.with_usual(usual)?;
     let state = State::new(maps.get("state")?.as_fd())?;
     let counters = Counters::new(maps.get("counters")?.as_fd())?;
-    let stages = Counters::new(maps.get("stages")?.as_fd())?;
+    let mut accounts = Accounts::new(ledger, &mut sinks)?;
+    let stages = Counters::of(&accounts.page().stages.0)?;
     let own = [std::process::id(), scanner.pid().as_raw().unsigned_abs()];
     settings.set_self_tgid(own[0]);
     settings.set_scanner_tgid(own[1]);
-    let mut policies = Policies::new(&maps, &settings);
+    settings.set_canary_tgid(0);
+    let mut policies =
+        if is_adopted { Policies::resume(&maps, &settings) } else { Policies::new(&maps, &settings) };
+    policies.clean();
     policies.enforce(&config)?;
+    policies.clean();
     settings.set_generation(GENERATION);
 
     let decide = Decide::new(&config);
     let mut pipeline = Pipeline::new(enrich, decide, sinks, stages, own);
     pipeline.proc = std::os::unix::ffi::OsStrExt::as_bytes(config.host.proc.as_os_str()).to_vec();
     pipeline.devices = memory_devices().map(|(node, name)| (node, name.as_bytes().into())).collect();
-    let rings = [Ring::of(maps.get("alerts")?)?, Ring::of(maps.get("bulk")?)?];
+    let exe = std::fs::read_link("/proc/self/exe")?;
+    pipeline.canary_path = std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str()).to_vec();
+    let rings = rings(&maps, &mut accounts, old_rings)?;
     let types = types(&config)?;
     let cgroup = config.host.cgroup.clone().or_else(|| cgroup_mount(&config));
     let conditions = Conditions {
@@ -131,13 +168,20 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         cgroup: cgroup.as_deref(),
         ..Conditions::new(&maps)
     };
-    let (sensors, absent) =
-        sensors(&config, &conditions, || pipeline.enrich.prime(&config.host.proc, cgroup.as_deref()))?;
+    let mut primed = || pipeline.enrich.prime(&config.host.proc, cgroup.as_deref());
+    let (sensors, absent) = match taken {
+        Some(taken) => {
+            primed()?;
+            taken
+        }
+        None => sensors(&config, &conditions, primed)?,
+    };
 
     let waiter = Waiter::new()?;
     let flows = Flows::new(&maps)?;
     waiter.add(rings[0].as_fd(), Source::Alerts)?;
     waiter.add(rings[1].as_fd(), Source::Bulk)?;
+    waiter.add(accounts.bell(), Source::Sinks)?;
     waiter.add(signals.stop.as_fd(), Source::Stop)?;
     waiter.add(signals.reload.as_fd(), Source::Reload)?;
     waiter.add(mountinfo.as_fd(), Source::Mounts)?;
@@ -151,7 +195,23 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     let file = std::path::absolute(&options.config_file)?;
     let hands = Hands::new(control, file, sources, &config, absent, &pipeline.stages);
     let now = pipeline.enrich.clock.wall(crate::sys::Clock::boot_now()?);
-    let losses = Losses::begin(&counters, &pipeline.stages, now);
+    let told = &accounts.page().told;
+    let losses = if resumed {
+        let skipped = sensors.iter().map(|sensor| {
+            // Programs that were loaded anew begin at nothing.
+            let at = FAMILIES.iter().position(|family| family.name == sensor.name).filter(|_| is_adopted);
+            at.map_or(0, |at| told.skipped[at])
+        });
+        Losses::resume(told, skipped.collect())
+    } else {
+        Losses::begin(&counters, &pipeline.stages, now)
+    };
+    let mut hands = hands;
+    hands.lost = told.total;
+    if !resumed {
+        accounts.told(losses.told());
+    }
+    let life = accounts.ledger.next_life();
     let filesystems = FileSystems::new(&mut mountinfo);
     let mut daemon = Daemon {
         overrides: options.overrides.clone(),
@@ -161,6 +221,12 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         policies,
         pipeline,
         rings,
+        accounts,
+        overlap,
+        patient: false,
+        stored: None,
+        adopted: is_adopted,
+        life,
         due: [None; 2],
         sensors,
         scans,
@@ -171,14 +237,29 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         tell: started,
         waiter,
         signals,
-        made: 0,
         started,
         until: options.duration.map(|span| started + span),
         hands,
         notify,
         config,
     };
-    daemon.prove_sensors(conditions)?;
+    if is_adopted {
+        // They stay as they are, and stay where they are kept.
+        daemon.stored = Some(returned.count);
+        for sensor in &mut daemon.sensors {
+            sensor.leave();
+        }
+    } else {
+        daemon.prove_sensors(conditions)?;
+    }
+    returned.take_back(&daemon.notify);
+    if !is_adopted {
+        daemon.hand_over(&own_list, &maps);
+    }
+    if let Some(overlap) = &mut daemon.overlap {
+        overlap.take_over(crate::sys::Clock::boot_now()?, Instant::now());
+    }
+    returned.detach();
 
     privilege::lock_down(&account, keep_bpf)?;
 
@@ -188,7 +269,14 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     for sink in &mut daemon.pipeline.sinks {
         sink.start()?;
     }
-    daemon.drain();
+    if is_adopted {
+        if let Err(error) = daemon.prove_adopted() {
+            daemon.give_up_store(returned.set.as_deref());
+            return Err(error);
+        }
+    } else {
+        daemon.drain();
+    }
     let words = daemon.in_words();
     daemon.notify.ready(&words, Instant::now());
     if daemon.config.sensors.file {
@@ -200,6 +288,41 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         daemon.scan(Instant::now());
     }
     daemon.run()
+}
+
+/// Both rings, read on from where they are accounted for.
+fn rings(maps: &Maps, accounts: &mut Accounts, old: Vec<(u64, Ring)>) -> Result<Vec<Ring>> {
+    let mut rings = Vec::new();
+    let mut places = Vec::new();
+    let mut fresh = None;
+    for name in ["alerts", "bulk"] {
+        let map = maps.get(name)?;
+        let id = u64::from(object::map(map.as_fd())?.id);
+        let mut ring = Ring::of(map)?;
+        let known = accounts.page().rings.iter().find(|place| place.id == id).copied();
+        let base = match known {
+            Some(place) => {
+                if !ring.start_at(place.position) {
+                    tracing::warn!(
+                        "the ledger has a place of the ring {name} that is not in it; it is read from its begin"
+                    );
+                }
+                place.base
+            }
+            None => *fresh.get_or_insert_with(|| accounts.ledger.next_set() << SET_BITS),
+        };
+        places.push((id, base));
+        rings.push(ring);
+    }
+    for (id, mut ring) in old {
+        let known = accounts.page().rings.iter().find(|place| place.id == id).copied().unwrap_or_default();
+        ring.start_at(known.position);
+        places.push((id, known.base));
+        rings.push(ring);
+    }
+    let rows: Vec<_> = places.into_iter().zip(&rings).map(|((id, base), ring)| (id, base, ring)).collect();
+    accounts.set_rings(&rows);
+    Ok(rings)
 }
 
 /// The file with the types of a kernel that has none built in.
@@ -329,8 +452,6 @@ impl Daemon<'_> {
     /// Has a child do what each sensor must report. A hook that stays silent is given
     /// up, and the sensor loaded again with what comes after it.
     fn prove_sensors(&mut self, mut conditions: Conditions<'_>) -> Result<()> {
-        let exe = std::fs::read_link("/proc/self/exe")?;
-        self.pipeline.canary_path = std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str()).to_vec();
         let mut given_up: Vec<u16> = Vec::new();
         loop {
             let silent = self.silent_hooks(conditions.btf.is_some())?;
@@ -402,6 +523,9 @@ impl Daemon<'_> {
         let known = compare.then(|| Known::of(child.pid(), cgroups.as_deref())).transpose()?;
         self.pipeline.canary = Canary { pid: child.pid(), known, ..Default::default() };
         self.settings.set_canary_tgid(child.pid());
+        if let Some(overlap) = &mut self.overlap {
+            overlap.canaries.push(child.pid());
+        }
         let acted = child.act()?;
         self.pipeline.canary.port = acted.port;
         let deadline = Instant::now() + CANARY;
@@ -432,9 +556,10 @@ impl Daemon<'_> {
             .map(|sensor| format!("{} ({})", sensor.name, sensor.tier().map_or("off", Tier::name)))
             .collect();
         let text = format!(
-            "bee-traced {} watches: {}; as {} without any privilege, {} ms after its start",
+            "bee-traced {} watches: {}{}; as {} without any privilege, {} ms after its start",
             env!("CARGO_PKG_VERSION"),
             sensors.join(", "),
+            if self.adopted { "; taken over as it ran" } else { "" },
             if Uid::current().is_root() { "root".to_owned() } else { format!("uid {}", account.uid) },
             self.started.elapsed().as_millis(),
         );

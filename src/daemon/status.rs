@@ -46,6 +46,11 @@ impl Daemon<'_> {
             started: seconds.saturating_sub(uptime),
             uptime_seconds: uptime,
             log_level: log::level(),
+            restart: status::Restart {
+                life: self.life,
+                adopted: self.adopted,
+                stored: count(self.stored.unwrap_or(0)),
+            },
             config: status::Config {
                 files: self.hands.sources.files.clone(),
                 profiles: self.hands.sources.profiles.clone(),
@@ -114,7 +119,7 @@ impl Daemon<'_> {
             name: name.to_owned(),
             size: ring.size(),
             used: ring.waiting(),
-            highest: highest.max(ring.waiting()),
+            highest: highest.max(ring.used()),
         })
         .collect()
     }

@@ -34,9 +34,11 @@ pub enum Source {
     Mounts = 6,
     /// A client of the control socket.
     Control = 7,
+    /// The sinks are as far as was asked.
+    Sinks = 8,
 }
 
-const SOURCES: [Source; 8] = [
+const SOURCES: [Source; 9] = [
     Source::Alerts,
     Source::Bulk,
     Source::Timer,
@@ -45,6 +47,7 @@ const SOURCES: [Source; 8] = [
     Source::Scanner,
     Source::Mounts,
     Source::Control,
+    Source::Sinks,
 ];
 
 /// See the module.

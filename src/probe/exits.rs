@@ -6,7 +6,7 @@
 //! Where the kernel does not take it (arm64 before 6.0 does not let programs with functions of
 //! their own hand on), each sensor attaches its own program there.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -50,6 +50,13 @@ fn place(sensor: &str) -> Option<u32> {
     readers.iter().zip(0..).find(|(reader, _)| **reader == sensor).map(|(_, place)| place)
 }
 
+/// Whether a program of `sensor` lies in its place, `number`, for `hook`.
+pub(crate) fn is_filled(maps: &Maps, sensor: &str, hook: &str, number: u32) -> bool {
+    let kind = KINDS.iter().find(|kind| kind.hook == hook);
+    let array = kind.filter(|_| place(sensor) == Some(number)).and_then(|kind| maps.get(kind.array).ok());
+    array.is_some_and(|array| matches!(array.lookup(&number.to_ne_bytes(), MapFlags::ANY), Ok(Some(_))))
+}
+
 /// The programs in front that are attached.
 #[derive(Debug, Default)]
 pub(crate) struct Exits {
@@ -61,7 +68,7 @@ pub(crate) struct Exits {
 struct Front {
     array: MapHandle,
     program: OwnedFd,
-    _link: Link,
+    link: Link,
 }
 
 /// Where a sensor's program is going to be, or is.
@@ -127,7 +134,7 @@ impl Front {
         let array = maps.get(kind.array)?;
         // The kernel empties the array when no process has it open any more.
         let array = MapHandle::try_from(array)?;
-        Ok(Self { array, program, _link: link })
+        Ok(Self { array, program, link })
     }
 }
 
@@ -141,6 +148,16 @@ impl Place {
         self.front.array.update(&self.number.to_ne_bytes(), &descriptor.to_ne_bytes(), MapFlags::ANY)?;
         self.taken = true;
         Ok(self)
+    }
+
+    /// What keeps the program in front attached.
+    pub(crate) fn link(&self) -> BorrowedFd<'_> {
+        self.front.link.as_fd()
+    }
+
+    /// Its place in the array.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     /// The program in front, which the kernel counts what it skips of.

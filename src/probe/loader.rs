@@ -3,7 +3,7 @@
 //! its reason for `bee-trace check`.
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -93,10 +93,44 @@ pub struct Sensor {
 
 /// What keeps a program running.
 #[derive(Debug)]
-#[expect(dead_code, reason = "held, not read")]
 enum Attached {
     Link(Link),
     Place(Place),
+    /// Taken over from an earlier life, and the place it hands on from.
+    Held(OwnedFd, Option<u32>),
+}
+
+impl Attached {
+    fn link(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Link(link) => link.as_fd(),
+            Self::Place(place) => place.link(),
+            Self::Held(link, _) => link.as_fd(),
+        }
+    }
+
+    fn place(&self) -> Option<u32> {
+        match self {
+            Self::Link(_) => None,
+            Self::Place(place) => Some(place.number()),
+            Self::Held(_, place) => *place,
+        }
+    }
+}
+
+/// One attached program of a sensor: what an earlier life of the daemon hands to the next.
+#[derive(Debug)]
+pub struct Part<'a> {
+    /// Where it is attached.
+    pub point: &'static Point,
+    /// By which hook.
+    pub variant: &'static Variant,
+    /// What keeps it attached.
+    pub link: BorrowedFd<'a>,
+    /// The program that is attached there.
+    pub program: BorrowedFd<'a>,
+    /// The place in an array from which that program hands on.
+    pub place: Option<u32>,
 }
 
 impl Sensor {
@@ -116,6 +150,64 @@ impl Sensor {
 
     fn refuse(&mut self, point: &Point, variant: &Variant, reason: String) {
         self.refused.push(Refused { point: point.name, hook: variant.hook, tier: variant.tier, reason });
+    }
+
+    /// A sensor whose programs were attached by an earlier life of the daemon: for each, point,
+    /// hook, link, program, and the place it hands on from.
+    ///
+    /// # Errors
+    /// When this build has no such sensor, point or hook, or the place is empty.
+    pub fn held(
+        name: &str,
+        parts: Vec<(&str, &str, OwnedFd, OwnedFd, Option<u32>)>,
+        maps: &Maps,
+    ) -> Result<Self> {
+        let unknown = |what: &str| Error::failure(format!("this build knows no {what} of the sensor {name}"));
+        let family = FAMILIES.iter().find(|family| family.name == name).ok_or_else(|| unknown("programs"))?;
+        let mut sensor = Self {
+            name: family.name,
+            attached: Vec::new(),
+            refused: Vec::new(),
+            failure: None,
+            links: Vec::new(),
+            programs: Vec::new(),
+        };
+        for (point, hook, link, program, place) in parts {
+            let mut rows = family.variants();
+            let row = rows.find(|row| row.0.name == point && row.1.hook == hook);
+            let (point, variant) = row.ok_or_else(|| unknown(hook))?;
+            if let Some(place) = place
+                && !super::exits::is_filled(maps, name, hook, place)
+            {
+                return Err(Error::failure(format!("nothing hands on to the {name} sensor from {hook}")));
+            }
+            sensor.attached.push((point, variant));
+            sensor.links.push(Attached::Held(link, place));
+            sensor.programs.push(program);
+        }
+        if sensor.tier().is_none() {
+            return Err(Error::failure(format!("nothing of the sensor {name} is attached")));
+        }
+        Ok(sensor)
+    }
+
+    /// What is attached.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        self.attached.iter().zip(&self.links).zip(&self.programs).map(
+            |(((point, variant), link), program)| Part {
+                point,
+                variant,
+                link: link.link(),
+                program: program.as_fd(),
+                place: link.place(),
+            },
+        )
+    }
+
+    /// Somebody else keeps its programs attached from now on: the end of this process detaches
+    /// nothing. (What libbpf does at the end of a link would switch off a probe that goes on.)
+    pub fn leave(&mut self) {
+        std::mem::forget(std::mem::take(&mut self.links));
     }
 
     /// Detaches its programs.

@@ -2,7 +2,7 @@
 //! system calls. `src/bpf/base.bpf.c` has the maps.
 
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
 use libbpf_rs::{MapCore as _, MapHandle, OpenObject};
@@ -12,9 +12,35 @@ use super::loader::{capture, explain};
 use crate::config::Limits;
 use crate::error::{Error, Result};
 use crate::skel;
+use crate::store::object::{self, Name};
 
 /// The one map that is not shared.
 pub(super) const SCRATCH: &str = "scratch";
+
+/// What a map must be like.
+#[derive(Debug)]
+struct Wanted {
+    name: String,
+    kind: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    flags: u32,
+    /// As the kernel has it.
+    called: Name,
+}
+
+impl Wanted {
+    fn check<'a>(&self, fd: BorrowedFd<'a>) -> Result<BorrowedFd<'a>> {
+        let facts = object::map(fd)?;
+        let has = (facts.kind, facts.key_size, facts.value_size, facts.max_entries, facts.flags);
+        let wanted = (self.kind, self.key_size, self.value_size, self.max_entries, self.flags);
+        if has == wanted && facts.name == self.called {
+            return Ok(fd);
+        }
+        Err(Error::failure(format!("the map {} is another: {facts:?}, wanted {self:?}", self.name)))
+    }
+}
 
 /// What all objects share: the maps, and the programs in front of those at the end of system calls.
 #[derive(Debug)]
@@ -29,6 +55,29 @@ impl Maps {
     /// # Errors
     /// When the kernel refuses one.
     pub fn create(limits: &Limits) -> Result<Self> {
+        Self::make(limits, |_| Ok(None))
+    }
+
+    /// Creates them, but for the counters, which go on.
+    ///
+    /// # Errors
+    /// When the kernel refuses one, or the counters are not as this build would make them.
+    pub fn create_with(limits: &Limits, counters: BorrowedFd<'_>) -> Result<Self> {
+        Self::make(limits, |wanted| match &*wanted.name {
+            "counters" => wanted.check(counters).map(Some),
+            _ => Ok(None),
+        })
+    }
+
+    /// Takes over those of an earlier life; `given` has the one of a name.
+    ///
+    /// # Errors
+    /// When one is not there or not as this build would make it.
+    pub fn adopt<'a>(limits: &Limits, given: impl Fn(&str) -> Result<BorrowedFd<'a>>) -> Result<Self> {
+        Self::make(limits, |wanted| wanted.check(given(&wanted.name)?).map(Some))
+    }
+
+    fn make<'a>(limits: &Limits, given: impl Fn(&Wanted) -> Result<Option<BorrowedFd<'a>>>) -> Result<Self> {
         let mut storage = MaybeUninit::<OpenObject>::uninit();
         let mut open = skel::base::BaseSkelBuilder::default().open(&mut storage)?;
         for mut map in open.open_object_mut().maps_mut() {
@@ -40,6 +89,21 @@ impl Maps {
                 // Each object has its own: see maps.bpf.h.
                 Some(SCRATCH) => map.set_autocreate(false)?,
                 _ => {}
+            }
+            let name = map.name().to_string_lossy().into_owned();
+            let called = Name::of(&name);
+            let Some(name) = shared_name(&name).filter(|name| *name != SCRATCH) else { continue };
+            let wanted = Wanted {
+                name: name.to_owned(),
+                kind: map.map_type() as u32,
+                key_size: map.key_size(),
+                value_size: map.value_size(),
+                max_entries: map.max_entries(),
+                flags: map.map_flags(),
+                called,
+            };
+            if let Some(fd) = given(&wanted)? {
+                map.reuse_fd(fd)?;
             }
         }
         let said = capture();
@@ -66,6 +130,11 @@ impl Maps {
             .find(|(known, _)| known == name)
             .map(|(_, map)| map)
             .ok_or_else(|| Error::failure(format!("no map {name}")))
+    }
+
+    /// All of them, by name.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &MapHandle)> {
+        self.maps.iter().map(|(name, map)| (&**name, map))
     }
 
     pub(super) fn share(&self, object: &mut OpenObject) -> Result<()> {

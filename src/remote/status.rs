@@ -40,6 +40,20 @@ impl Page {
             span(status.uptime_seconds),
             shown(&status.log_level)
         );
+        let restart = &status.restart;
+        self.title("Restart");
+        let begun = match (restart.adopted, restart.life) {
+            (true, life) => {
+                format!("life {}; it took over what ran, counters are those of all", grouped(life))
+            }
+            (false, _) => "everything was loaded anew".to_owned(),
+        };
+        self.row("this one", &begun);
+        let next = match restart.stored {
+            0 => "has a gap: nothing is kept by a service manager".to_owned(),
+            stored => format!("without a gap: the service manager keeps {} descriptors", grouped(stored)),
+        };
+        self.row("the next", &next);
         let config = &status.config;
         self.title("Configuration");
         match config.files.split_first() {

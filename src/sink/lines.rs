@@ -1,11 +1,14 @@
 //! The sink for lines: an event becomes a line, the line goes into a queue, a
 //! thread writes it.
 
+use std::sync::Arc;
 use std::time::Instant;
+
+use nix::sys::eventfd::EventFd;
 
 use super::queue::Queue;
 use super::writer::{self, Target};
-use super::{Sink, SinkCounters, json, pretty};
+use super::{Asked, Sink, SinkCounters, Tally, json, pretty};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::event::{Action, Event};
@@ -93,6 +96,20 @@ impl Sink for Lines {
 
     fn counters(&self) -> SinkCounters {
         SinkCounters { unwanted: self.unwanted, ..self.queue.counters() }
+    }
+
+    fn tally(&self) -> Tally {
+        let tally = self.queue.tally();
+        Tally { counters: SinkCounters { unwanted: self.unwanted, ..tally.counters }, ..tally }
+    }
+
+    fn ask(&self, asked: Asked, bell: &Arc<EventFd>) {
+        self.queue.ask(asked, bell);
+    }
+
+    fn resume(&mut self, counters: SinkCounters) {
+        self.unwanted = counters.unwanted;
+        self.queue.resume(SinkCounters { unwanted: 0, ..counters });
     }
 
     fn problem(&self) -> Option<String> {

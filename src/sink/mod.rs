@@ -14,7 +14,10 @@
 //! A filter that answers a rotation with an errno only stops rotation.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
+
+use nix::sys::eventfd::EventFd;
 
 use crate::config;
 use crate::error::{Error, Result};
@@ -69,6 +72,35 @@ impl std::fmt::Display for SinkCounters {
     }
 }
 
+/// How far a sink is with its lines, in the order they were put into its queue. What a sink
+/// does not queue is not in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Lines that were put into its queue.
+    pub pushed: u64,
+    /// Of these, those that were written, or given up on after an error.
+    pub settled: u64,
+    /// Of the settled ones, those that were given up on.
+    pub gave_up: u64,
+    /// Its thread does not run, or has ended no line for a while although it has some.
+    pub behind: bool,
+    /// Its queue is three quarters full.
+    pub crowded: bool,
+    /// The counters at the same moment.
+    pub counters: SinkCounters,
+}
+
+/// What somebody waits for at a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing.
+    Nothing,
+    /// That every line is settled.
+    Settled,
+    /// The same, or that a quarter of its room is taken at most.
+    Room,
+}
+
 /// A place events go to.
 pub trait Sink {
     /// Its name in counters, losses and messages: `stdout`, `file`, `journal`.
@@ -97,6 +129,14 @@ pub trait Sink {
     fn written(&self) -> u64 {
         self.counters().accepted
     }
+    /// How far it is. A sink without a queue has nothing that could be waited for.
+    fn tally(&self) -> Tally {
+        Tally { counters: self.counters(), ..Tally::default() }
+    }
+    /// Has `bell` rung, once, when that has come.
+    fn ask(&self, _asked: Asked, _bell: &Arc<EventFd>) {}
+    /// Goes on counting where an earlier life of the daemon ended. Before the first event.
+    fn resume(&mut self, _counters: SinkCounters) {}
     /// What is wrong at present, in words; `None` where all is well.
     fn problem(&self) -> Option<String>;
     /// Writes what is queued until `deadline`; what is left then is refused and

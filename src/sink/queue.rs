@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::SinkCounters;
+use super::{Asked, SinkCounters, Tally};
 use crate::error::Result;
 
 /// Bytes handed to the writer at once, unless a single line is longer.
@@ -29,6 +29,8 @@ const GATHER: Duration = Duration::from_millis(5);
 const PREFIX: usize = size_of::<u32>();
 /// Bytes kept for what the daemon says of itself: a second of `loss` events is less.
 pub const RESERVE: usize = 16 * 1024;
+/// A writer that has lines and ended none for so long is behind: nobody waits for it.
+const STALL: Duration = Duration::from_millis(500);
 /// How long `drain` waits beyond its deadline for a `write(2)` that is under way:
 /// whether its lines were written is known only when it returns.
 const GRACE: Duration = Duration::from_millis(200);
@@ -62,6 +64,16 @@ struct State {
     /// Lines in the ring.
     queued: u64,
     counters: SinkCounters,
+    /// Lines that were ever put into the ring, and of these, in the same order, those that
+    /// were written or given up on after an error.
+    pushed: u64,
+    settled: u64,
+    gave_up: u64,
+    /// When a line last was settled, or the first one came.
+    moved: Instant,
+    asked: Asked,
+    /// Rung for who asked.
+    bell: Option<Arc<EventFd>>,
     /// Why the last write or rotation failed, until one succeeds.
     write_problem: Option<String>,
     rotate_problem: Option<String>,
@@ -96,6 +108,30 @@ impl State {
         self.in_flight = 0;
         self.ring.clear();
     }
+
+    /// The writer has done with `lines` lines.
+    fn settle(&mut self, lines: u64) {
+        self.in_flight -= lines;
+        self.settled += lines;
+        if lines > 0 {
+            self.moved = Instant::now();
+        }
+    }
+
+    /// Rings for who waits, where what it waits for has come.
+    fn ring_bell(&mut self, limit: usize) {
+        let empty = self.queued == 0 && self.in_flight == 0;
+        let come = match self.asked {
+            Asked::Nothing => false,
+            Asked::Settled => empty,
+            Asked::Room => empty || self.ring.len() <= limit / 4,
+        };
+        if let Some(bell) = self.bell.as_ref().filter(|_| come) {
+            // Cannot fail: the counter is far from full.
+            let _ = bell.write(1);
+            self.asked = Asked::Nothing;
+        }
+    }
 }
 
 impl Queue {
@@ -110,6 +146,12 @@ impl Queue {
             in_flight: 0,
             queued: 0,
             counters: SinkCounters::default(),
+            pushed: 0,
+            settled: 0,
+            gave_up: 0,
+            moved: Instant::now(),
+            asked: Asked::Nothing,
+            bell: None,
             write_problem: None,
             rotate_problem: None,
             waiting: Waiting::No,
@@ -164,7 +206,11 @@ impl Queue {
         }
         state.ring.extend(length.to_ne_bytes());
         state.ring.extend(line);
+        if state.queued == 0 && state.in_flight == 0 {
+            state.moved = Instant::now();
+        }
         state.queued += 1;
+        state.pushed += 1;
         let wake = match state.waiting {
             Waiting::No => false,
             Waiting::ForLine => true,
@@ -182,6 +228,32 @@ impl Queue {
     pub fn has_room(&self, length: usize) -> bool {
         let state = self.shared.lock();
         !state.closed && state.ring.len() + PREFIX + length <= self.shared.limit
+    }
+
+    /// How far the writer is, and the counters.
+    pub fn tally(&self) -> Tally {
+        let state = self.shared.lock();
+        Tally {
+            pushed: state.pushed,
+            settled: state.settled,
+            gave_up: state.gave_up,
+            behind: !state.running || state.moved.elapsed() >= STALL,
+            crowded: state.ring.len() > self.shared.limit / 4 * 3,
+            counters: state.counters,
+        }
+    }
+
+    /// Has `bell` rung once what is asked for has come; the last question counts.
+    pub fn ask(&self, asked: Asked, bell: &Arc<EventFd>) {
+        let mut state = self.shared.lock();
+        state.asked = asked;
+        state.bell = Some(Arc::clone(bell));
+        state.ring_bell(self.shared.limit);
+    }
+
+    /// Counters go on where those of an earlier life ended. Before anything is pushed.
+    pub fn resume(&self, counters: SinkCounters) {
+        self.shared.lock().counters = counters;
     }
 
     /// The counters now.
@@ -318,8 +390,9 @@ impl Shared {
         state.writing = false;
         // Lines that `drain` gave up on are counted already.
         let lines = lines.min(state.in_flight);
-        state.in_flight -= lines;
+        state.settle(lines);
         state.counters.accepted += lines;
+        state.ring_bell(self.limit);
         state.counters.bytes += bytes as u64;
         if bytes > 0 && state.write_problem.is_some() {
             state.write_problem = None;
@@ -335,7 +408,9 @@ impl Shared {
     pub(super) fn failed(&self, problem: String, lines: u64, pause: Duration) -> bool {
         let mut state = self.lock();
         let lines = lines.min(state.in_flight);
-        state.in_flight -= lines;
+        state.settle(lines);
+        state.gave_up += lines;
+        state.ring_bell(self.limit);
         state.counters.refused += lines;
         state.counters.errors += 1;
         state.write_problem = Some(problem);

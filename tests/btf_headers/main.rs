@@ -9,7 +9,8 @@ mod layouts;
 use std::path::Path;
 
 use bee_trace::btf::{self, Offset};
-use bee_trace::btf_build::{self, Arch};
+use bee_trace::btf_build::{self, Arch, Options};
+use bee_trace::btf_file;
 use bee_trace::kernel::Places;
 
 use kernels::{Kernel, kernels};
@@ -57,6 +58,38 @@ fn every_layout_is_that_of_the_kernel() {
     }
     assert!(failed.is_empty(), "{failed:#?}");
     assert!(all > 0, "no kernel to compare with: run scripts/btf.sh");
+}
+
+/// What `bee-trace btf build` does, up to a file that is there and would be the same.
+#[test]
+fn the_file_is_made_and_kept_and_is_of_its_headers() {
+    let directory = std::env::temp_dir().join(format!("bee-btf-build-{}", std::process::id()));
+    let build = |options: &Options| btf_build::build(&Places::default(), options);
+    let mut made = 0;
+    for kernel in kernels().iter().filter(|kernel| kernel.arch == std::env::consts::ARCH) {
+        let path = directory.join(format!("{}.btf", kernel.release));
+        let options = Options {
+            headers: Some(kernel.headers.clone()),
+            out: Some(path.clone()),
+            if_needed: true,
+            ..Options::default()
+        };
+        let first = build(&options).unwrap();
+        let facts = first.made.expect("there was none");
+        assert_eq!((&first.path, &facts.origin.release), (&path, &kernel.release));
+        assert!(facts.known > 100 && facts.confirmed > 100, "{facts:?}");
+        let (origin, types) = btf_file::read(&path).unwrap();
+        assert_eq!(origin, facts.origin);
+        let (ours, own) = (btf::offsets(&types, btf::needs()).unwrap(), kernel.types());
+        assert_eq!(ours, btf::offsets(&own, btf::needs()).unwrap(), "{}", kernel.release);
+        assert_eq!(build(&options).unwrap().made, None, "{}: made again", kernel.release);
+        let other = Options { kernel: Some("6.1.0-none".to_owned()), ..options };
+        let why = build(&other).unwrap_err().to_string();
+        assert!(why.contains(&format!("are those of {}", kernel.release)), "{why}");
+        made += 1;
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+    assert!(made > 0, "no kernel of this architecture: run scripts/btf.sh");
 }
 
 /// The comparison would find it: the headers of one kernel against the types of the next.

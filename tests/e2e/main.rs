@@ -29,6 +29,7 @@ mod privileges;
 mod process;
 mod refused;
 mod reload;
+mod restart;
 mod rounds;
 mod service;
 mod sockets;

@@ -7,7 +7,10 @@ mod entry;
 mod socket;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use nix::sys::eventfd::EventFd;
 
 pub use catalog::catalog;
 pub use entry::{Builder, IDENTIFIER, NAME_MAX, REPEATED, REPEATED_FIRST, field_name, plain, priority};
@@ -17,7 +20,7 @@ use super::fold::{Fold, Repeats};
 use super::lines::{ALWAYS, bits};
 use super::queue::Queue;
 use super::writer::{self, Target};
-use super::{Sink, SinkCounters, sentence};
+use super::{Asked, Sink, SinkCounters, Tally, sentence};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::event::{Action, Event};
@@ -106,6 +109,12 @@ impl Journal {
         self.again = full.then(|| now + AGAIN);
     }
 
+    /// The queue's counters, with those of what never reaches it.
+    fn with_folded(&self, queue: SinkCounters) -> SinkCounters {
+        let offered = queue.offered + self.folded;
+        SinkCounters { unwanted: self.unwanted, folded: self.folded, offered, ..queue }
+    }
+
     fn tell_all(&mut self) {
         for repeats in self.fold.take_all() {
             self.tell(repeats, true);
@@ -192,13 +201,22 @@ impl Sink for Journal {
     }
 
     fn counters(&self) -> SinkCounters {
-        let queue = self.queue.counters();
-        SinkCounters {
-            unwanted: self.unwanted,
-            offered: queue.offered + self.folded,
-            folded: self.folded,
-            ..queue
-        }
+        self.with_folded(self.queue.counters())
+    }
+
+    fn tally(&self) -> Tally {
+        let tally = self.queue.tally();
+        Tally { counters: self.with_folded(tally.counters), ..tally }
+    }
+
+    fn ask(&self, asked: Asked, bell: &Arc<EventFd>) {
+        self.queue.ask(asked, bell);
+    }
+
+    fn resume(&mut self, counters: SinkCounters) {
+        (self.unwanted, self.folded) = (counters.unwanted, counters.folded);
+        let offered = counters.offered.saturating_sub(counters.folded);
+        self.queue.resume(SinkCounters { unwanted: 0, folded: 0, offered, ..counters });
     }
 
     fn problem(&self) -> Option<String> {
