@@ -119,6 +119,8 @@ impl Daemon<'_> {
                 Request::Status {} => {
                     // What waits is counted where it comes to, not as waiting.
                     self.drain();
+                    // Whoever watches has what the numbers speak of before they are told.
+                    self.feed_watchers();
                     let status = self.status(now);
                     self.hands.reply(token, &Answer::Status(Box::new(status)));
                 }

@@ -12,6 +12,10 @@ use super::{ANSWER, Connection, Heard, refusal, unexpected};
 use crate::control::protocol::{Answer, Request, Watch};
 use crate::error::{Error, Result};
 
+/// Messages that are taken after the end was asked for: more than the socket holds, so that only
+/// an endless stream is cut.
+const LEFT: usize = 64;
+
 /// What was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Seen {
@@ -62,11 +66,21 @@ fn follow(
     out: &mut dyn Write,
     notes: &mut dyn Write,
 ) -> Result<()> {
+    // Set once the end was asked for: what had come before it is shown too.
+    let mut left = None;
     loop {
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Ok(());
+        if left.is_none() && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            left = Some(LEFT);
         }
-        match connection.hear(deadline, Some(stop.as_fd()))? {
+        let heard = match &mut left {
+            None => connection.hear(deadline, Some(stop.as_fd()))?,
+            Some(0) => return Ok(()),
+            Some(left) => {
+                *left -= 1;
+                connection.hear(Some(Instant::now()), None)?
+            }
+        };
+        match heard {
             Heard::Answer(answer, lines) => match *answer {
                 Answer::Events { count, dropped } => {
                     seen.events += count;
@@ -90,6 +104,7 @@ fn follow(
                 }
             },
             Heard::Closed => return Err(Error::failure("the daemon is gone, without a word")),
+            Heard::TimeOut | Heard::Stopped if left.is_none() => left = Some(LEFT),
             Heard::TimeOut | Heard::Stopped => return Ok(()),
         }
     }

@@ -179,6 +179,26 @@ fn root_watch_shows_exactly_what_the_filter_lets_through() {
 }
 
 #[test]
+fn root_watch_shows_what_came_before_it_was_ended() {
+    let fixture = Fixture::new();
+    let daemon = Daemon::start_scanned(&fixture, &[]);
+    let path = fixture.secret(1);
+    let me = std::process::id().to_string();
+    let watching = Watching::start(&fixture, &["--pid", &me, "--sensor", "file"]);
+    let child = Pid::from_raw(i32::try_from(watching.0.id()).unwrap());
+    kill(child, Signal::SIGSTOP).unwrap();
+    for _ in 0..7 {
+        drop(fs::File::open(&path).unwrap());
+    }
+    status(&fixture);
+    kill(child, Signal::SIGINT).unwrap();
+    kill(child, Signal::SIGCONT).unwrap();
+    let (events, notes) = watching.finish();
+    assert_eq!(events.len(), 7, "{notes}");
+    daemon.stop().lossless();
+}
+
+#[test]
 fn root_watch_ends_after_its_time_and_refuses_what_there_is_not() {
     let fixture = Fixture::new();
     let daemon = Daemon::start(&fixture, &["--sensors", "file"]);
