@@ -136,7 +136,7 @@ impl Daemon<'_> {
                         if self.filesystems.changed(&mut self.mountinfo) {
                             self.scans.want(now);
                         }
-                        self.settings.set_scanned(self.filesystems.list());
+                        self.settings.set_scanned(self.filesystems.list(), self.filesystems.usual());
                     }
                 }
             }
@@ -402,7 +402,7 @@ impl Daemon<'_> {
                         self.drain();
                         let point = std::os::unix::ffi::OsStrExt::as_bytes(point.as_os_str());
                         if self.filesystems.complete(point) {
-                            self.settings.set_scanned(self.filesystems.list());
+                            self.settings.set_scanned(self.filesystems.list(), self.filesystems.usual());
                         }
                     }
                 }

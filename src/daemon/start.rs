@@ -136,7 +136,8 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
             "this kernel (before 5.19) wants CAP_BPF for every change of a map: it is the one kept"
         );
     }
-    let settings = Settings::new(maps.get("settings")?.as_fd())?;
+    let usual = maps.get("state")?.as_fd();
+    let settings = Settings::new(maps.get("settings")?.as_fd())?.with_usual(usual)?;
     let state = State::new(maps.get("state")?.as_fd())?;
     let counters = Counters::new(maps.get("counters")?.as_fd())?;
     let mut accounts = Accounts::new(ledger, &mut sinks)?;
