@@ -34,3 +34,4 @@ mod rounds;
 mod service;
 mod sockets;
 mod storm;
+mod tools;

@@ -9,6 +9,7 @@ mod kernel;
 mod manager;
 mod run;
 pub mod tally;
+mod target;
 pub mod tier;
 mod trigger;
 mod want;
@@ -20,6 +21,7 @@ pub use journald::{Entry, Journald};
 pub use kernel::{dmesg, objects, objects_left};
 pub use manager::{Manager, memory};
 pub use run::Run;
+pub use target::{Reach, Target, is_target, reaches};
 pub use trigger::{Abi, Ran, Trigger};
 pub use want::{Want, check_process};
 
