@@ -17,6 +17,7 @@ use super::keep;
 use super::losses::Losses;
 use super::notify::Notify;
 use super::overlap::Overlap;
+use super::own::own_objects;
 use super::policy::{Policies, memory_devices};
 use super::scans::Scans;
 use super::wait::{Source, Waiter};
@@ -255,6 +256,7 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     if !is_adopted {
         daemon.hand_over(&own_list, &maps);
     }
+    daemon.pipeline.own_objects = own_objects(&daemon.sensors, &maps);
     if let Some(overlap) = &mut daemon.overlap {
         overlap.take_over(crate::sys::Clock::boot_now()?, Instant::now());
     }

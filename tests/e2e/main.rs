@@ -21,6 +21,7 @@ mod kernel;
 mod lifecycle;
 mod many;
 mod memory;
+mod modules;
 mod names;
 mod network;
 mod opens;
