@@ -45,10 +45,15 @@ cp tests/vm/vm-test.service "$root/etc/systemd/system/"
 ln -s ../vm-test.service "$wants/"
 cp tests/vm/guest.sh "$root/vm/"
 cp "tests/vm/$test" "$root/vm/test"
+cp tests/vm/*.py "$root/vm/"
 field "$name" expect >"$root/vm/expect"
 field "$name" page >"$root/vm/page"
 field "$name" skips >"$root/vm/skips"
 case $(field "$name" types) in ''|headers) echo 0 ;; *) echo 1 ;; esac >"$root/vm/refused"
+# What a test may be told: how long, how much.
+for setting in ORDINARY_SECS RESTART_OPENS; do
+  [ -z "${!setting:-}" ] || echo "export $setting=${!setting}"
+done >"$root/vm/settings"
 payload
 [ -z "$(field "$name" types)" ] || cp -a "target/vm/types-$name/." "$root/"
 [ -z "${VM_EXTRA:-}" ] || cp -a "$VM_EXTRA/." "$root/"
