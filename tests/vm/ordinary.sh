@@ -7,7 +7,7 @@
 # lsof, fuser and pmap are run too: they open address maps, which is what they are for, and must be told
 # for that and nothing else.
 cd /vm/project || exit 1
-export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PAGER=cat SYSTEMD_PAGER=
+export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PAGER=cat SYSTEMD_PAGER= TERM=dumb
 duration=${ORDINARY_SECS:-300}
 passed=0
 failed=0
@@ -26,7 +26,7 @@ check() {
 # run COMMAND: one of a round, as root; how many failed in this round is told, by name.
 run() {
   commands=$((commands + 1))
-  timeout 120 bash -c "$1" </dev/null >/var/tmp/said 2>&1 || {
+  timeout 300 bash -c "$1" </dev/null >/var/tmp/said 2>&1 || {
     broken=$((broken + 1))
     echo "round $round: failed ($?): $1: $(tail -n1 /var/tmp/said)"
   }
@@ -36,7 +36,7 @@ run() {
 as_visitor() { run "su - visitor -c '$1'"; }
 
 desktop() {
-  as_visitor 'id; groups; whoami; tty || true; date; cal 2>/dev/null || true; uptime; w; who; last -n 3'
+  as_visitor 'id; groups; whoami; tty || true; date; cal 2>/dev/null || true; uptime; w; who; last -n 3 || true'
   as_visitor 'ls -la; ls -l /etc /tmp /var/log >/dev/null; du -sh . ; df -h; free; file .profile; stat .bashrc'
   as_visitor 'ps; ps aux; ps -ef --forest; top -b -n1; pgrep -u visitor -l sh; pstree -p; uptime'
   as_visitor 'rm -rf work; git init -q work; cd work; git config user.email a@b; git config user.name v; echo hello >f; git add f; git commit -qm one; git log --stat; git diff HEAD; git status; git branch two; git checkout -q two; git gc -q'
@@ -68,7 +68,7 @@ server() {
   run 'getent passwd; getent shadow root; id visitor; groups visitor; sudo -u visitor id; su visitor -c id; runuser -u visitor id; visudo -c'
   run 'tar -cf /var/tmp/etc.tar /etc; rsync -a /etc/ /var/tmp/etc/; gzip -f /var/tmp/etc.tar; cp -a /etc/ssh /var/tmp/ssh; rm -rf /var/tmp/etc /var/tmp/ssh /var/tmp/etc.tar.gz'
   run 'udevadm info /dev/vda; udevadm settle; udevadm trigger --dry-run; lsmod; modinfo loop; sysctl -a'
-  run 'python3 -m http.server -b 127.0.0.1 8000 -d /usr/share/common-licenses & sleep 3; curl -s http://127.0.0.1:8000/ >/dev/null; curl -s http://127.0.0.1:8000/GPL-2 >/dev/null; kill %1'
+  run 'python3 -m http.server -b 127.0.0.1 8000 -d /usr/share/common-licenses & curl -s --retry 30 --retry-delay 1 --retry-connrefused http://127.0.0.1:8000/GPL-2 >/dev/null; kill $!'
   run 'ssh-keygen -A; ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub; sshd -t; ssh-keyscan localhost'
   run 'find / -xdev -name "*.conf" -newer /etc/passwd; find /etc -type f -exec md5sum {} + ; updatedb 2>/dev/null; ldconfig; man -w ls || true'
   run 'dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.ListNames; busctl list --no-pager; pkaction; systemd-detect-virt; systemd-resolve --version || true'
@@ -80,6 +80,7 @@ measures() {
 }
 
 echo 'visitor ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/visitor
+chmod 440 /etc/sudoers.d/visitor
 install -d -m 700 -o visitor -g visitor /home/visitor/.ssh
 usermod -aG systemd-journal visitor
 systemctl start ssh cron 2>/dev/null
