@@ -243,20 +243,22 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         notify,
         config,
     };
+    if !is_adopted {
+        daemon.prove_sensors(conditions)?;
+    }
+    // Before they are left to who keeps them.
+    daemon.pipeline.own_objects = own_objects(&daemon.sensors, &maps);
     if is_adopted {
         // They stay as they are, and stay where they are kept.
         daemon.stored = Some(returned.count);
         for sensor in &mut daemon.sensors {
             sensor.leave();
         }
-    } else {
-        daemon.prove_sensors(conditions)?;
     }
     returned.take_back(&daemon.notify);
     if !is_adopted {
         daemon.hand_over(&own_list, &maps);
     }
-    daemon.pipeline.own_objects = own_objects(&daemon.sensors, &maps);
     if let Some(overlap) = &mut daemon.overlap {
         overlap.take_over(crate::sys::Clock::boot_now()?, Instant::now());
     }

@@ -1,7 +1,7 @@
 //! Tries to change the kernel, and signals for the daemon. The machine's kernel is everybody's: what is
 //! done here is refused, all of it but a signal that changes nothing.
 
-use crate::harness::{Abi, Daemon, Event, Fixture, Ran, Run, check_process, objects, tally, tier};
+use crate::harness::{Abi, Daemon, Event, Fixture, Ran, Run, check_process, objects, settled, tally, tier};
 
 fn kernel<'r>(run: &'r Run, ran: &Ran) -> Vec<&'r Event> {
     run.of(ran.pid).filter(|event| event.text("bee.sensor") == "kernel").collect()
@@ -206,7 +206,7 @@ fn root_who_reaches_for_what_is_the_daemons() {
     let before = objects();
     let daemon = Daemon::start(&fixture, &[]);
     // All that is new in the kernel is the daemon's, whether a descriptor of it is held or not.
-    let new: Vec<_> = objects().difference(&before).copied().collect();
+    let new: Vec<_> = settled().difference(&before).copied().collect();
     let ids = |kind: &str| -> Vec<u32> { new.iter().filter(|row| row.0 == kind).map(|row| row.1).collect() };
     let kinds = [
         ("program", "BPF_PROG_GET_FD_BY_ID", ids("prog")),

@@ -7,7 +7,7 @@
 # lsof, fuser and pmap are run too: they open address maps, which is what they are for, and must be told
 # for that and nothing else.
 cd /vm/project || exit 1
-export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PAGER=cat SYSTEMD_PAGER= TERM=dumb
+export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PAGER=cat SYSTEMD_PAGER='' TERM=dumb
 duration=${ORDINARY_SECS:-300}
 passed=0
 failed=0

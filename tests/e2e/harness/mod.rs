@@ -18,7 +18,7 @@ pub use daemon::{Daemon, bee_trace, bee_traced};
 pub use event::Event;
 pub use fixture::{Fixture, User};
 pub use journald::{Entry, Journald};
-pub use kernel::{dmesg, objects, objects_left};
+pub use kernel::{dmesg, objects, objects_left, settled};
 pub use manager::{Manager, memory};
 pub use run::Run;
 pub use target::{Reach, Target, is_target, reaches};
