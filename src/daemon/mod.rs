@@ -14,6 +14,7 @@ mod life;
 mod losses;
 mod notify;
 mod overlap;
+mod own;
 mod policy;
 mod rate;
 mod reload;

@@ -17,6 +17,7 @@ use super::keep;
 use super::losses::Losses;
 use super::notify::Notify;
 use super::overlap::Overlap;
+use super::own::own_objects;
 use super::policy::{Policies, memory_devices};
 use super::scans::Scans;
 use super::wait::{Source, Waiter};
@@ -243,14 +244,17 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         notify,
         config,
     };
+    if !is_adopted {
+        daemon.prove_sensors(conditions)?;
+    }
+    // Before they are left to who keeps them.
+    daemon.pipeline.own_objects = own_objects(&daemon.sensors, &maps);
     if is_adopted {
         // They stay as they are, and stay where they are kept.
         daemon.stored = Some(returned.count);
         for sensor in &mut daemon.sensors {
             sensor.leave();
         }
-    } else {
-        daemon.prove_sensors(conditions)?;
     }
     returned.take_back(&daemon.notify);
     if !is_adopted {

@@ -50,6 +50,11 @@ fn place(sensor: &str) -> Option<u32> {
     readers.iter().zip(0..).find(|(reader, _)| **reader == sensor).map(|(_, place)| place)
 }
 
+/// The arrays of programs that are handed on to, by name.
+pub(super) fn arrays() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|kind| kind.array)
+}
+
 /// Whether a program of `sensor` lies in its place, `number`, for `hook`.
 pub(crate) fn is_filled(maps: &Maps, sensor: &str, hook: &str, number: u32) -> bool {
     let kind = KINDS.iter().find(|kind| kind.hook == hook);
