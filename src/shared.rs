@@ -90,18 +90,26 @@ impl Drop for Mapping {
     }
 }
 
-/// `struct bee_settings`: what the kernel side is told.
+/// `struct bee_settings`: what the kernel side is told, and a copy of it, by which one sees what
+/// others have changed.
 #[derive(Debug)]
-pub struct Settings(Mapping);
+pub struct Settings {
+    shared: Mapping,
+    told: Mapping,
+}
 
 macro_rules! setting {
     ($($(#[doc = $doc:literal])+ $set:ident = $field:ident;)+) => {
         impl Settings {
             $($(#[doc = $doc])+
             pub fn $set(&self, value: u32) {
-                self.0.atomic_u32(std::mem::offset_of!(bee_settings, $field)).store(value, Ordering::Release);
+                self.tell(std::mem::offset_of!(bee_settings, $field), value);
             })+
         }
+
+    /// Where each setting begins, with its name.
+    const NAMES: &[(usize, &str)] =
+            &[$((std::mem::offset_of!(bee_settings, $field), stringify!($field)),)+];
     };
 }
 
@@ -154,27 +162,56 @@ impl Settings {
     /// # Errors
     /// When it cannot be mapped.
     pub fn new(fd: BorrowedFd<'_>) -> Result<Self> {
-        Mapping::new(fd, 0, size_of::<bee_settings>().next_multiple_of(crate::sys::page_size()), true)
-            .map(Self)
+        let length = size_of::<bee_settings>().next_multiple_of(crate::sys::page_size());
+        let shared = Mapping::new(fd, 0, length, true)?;
+        let told = Mapping::private(length)?;
+        for at in Self::words() {
+            told.atomic_u32(at).store(shared.atomic_u32(at).load(Ordering::Acquire), Ordering::Relaxed);
+        }
+        Ok(Self { shared, told })
+    }
+
+    fn words() -> impl Iterator<Item = usize> {
+        (0..size_of::<bee_settings>()).step_by(4)
+    }
+
+    fn tell(&self, at: usize, value: u32) {
+        self.shared.atomic_u32(at).store(value, Ordering::SeqCst);
+        self.told.atomic_u32(at).store(value, Ordering::Relaxed);
+    }
+
+    /// Puts right what somebody else has written there (root can, by the map's number), and gives
+    /// the names of what that was.
+    pub fn put_right(&self) -> Vec<&'static str> {
+        let mut names = Vec::new();
+        for at in Self::words() {
+            let (shared, told) = (self.shared.atomic_u32(at), self.told.atomic_u32(at));
+            let right = told.load(Ordering::Relaxed);
+            if shared.swap(right, Ordering::SeqCst) != right {
+                names.push(NAMES.iter().find(|row| row.0 == at).map_or("scanned", |row| row.1));
+            }
+        }
+        names.dedup();
+        names
     }
 
     /// The policy in force.
     pub fn policy(&self) -> u32 {
-        self.0.atomic_u32(std::mem::offset_of!(bee_settings, policy)).load(Ordering::Acquire)
+        self.shared.atomic_u32(std::mem::offset_of!(bee_settings, policy)).load(Ordering::Acquire)
     }
 
     /// Says which file systems (`s_dev`) need no name check. At most
     /// `SCANNED_MAX`; the rest is checked by name, which loses nothing.
     pub fn set_scanned(&self, devices: &[u32]) {
-        let count = self.0.atomic_u32(std::mem::offset_of!(bee_settings, scanned_count));
+        let count = std::mem::offset_of!(bee_settings, scanned_count);
         let base = std::mem::offset_of!(bee_settings, scanned);
         // First none, then the list, then its length: a reader in between checks names.
-        count.store(0, Ordering::SeqCst);
+        self.tell(count, 0);
         let devices = &devices[..devices.len().min(crate::wire::SCANNED_MAX)];
         for (index, device) in devices.iter().enumerate() {
-            self.0.atomic_u32(base + 4 * index).store(*device, Ordering::SeqCst);
+            self.tell(base + 4 * index, *device);
         }
-        count.store(u32::try_from(devices.len()).unwrap_or(0), Ordering::SeqCst);
+        self.tell(count, u32::try_from(devices.len()).unwrap_or(0));
     }
 }
 

@@ -9,6 +9,7 @@ mod accounts;
 mod control;
 mod filesystems;
 mod flows;
+mod guard;
 mod keep;
 mod life;
 mod losses;
@@ -36,7 +37,7 @@ use crate::control::protocol::Reload;
 use crate::decide::Decide;
 use crate::decode;
 use crate::error::{Error, Result};
-use crate::event::{Action, Body, Event, Flags, Outcome, Severity};
+use crate::event::{Action, Body, Event, Flags, Loss, Outcome, Severity};
 use crate::ledger::RINGS;
 use crate::pipeline::{Errand, Fate, Pipeline, action};
 use crate::probe::FAMILIES;
@@ -48,6 +49,7 @@ use accounts::{Accounts, STRIDE};
 use control::Hands;
 use filesystems::FileSystems;
 use flows::Flows;
+use guard::Guard;
 use losses::Losses;
 use notify::Notify;
 use overlap::Overlap;
@@ -105,13 +107,16 @@ pub struct Daemon<'a> {
     until: Option<Instant>,
     hands: Hands,
     notify: Notify,
+    guard: Guard,
+    /// Wall time, nanoseconds since 1970.
+    begun: u64,
 }
 
 impl Daemon<'_> {
     /// Watches until told to stop; then detaches, drains and says so.
     ///
     /// # Errors
-    /// When waiting itself fails.
+    /// When waiting itself fails; when what was loaded does not report any more.
     pub fn run(mut self) -> Result<()> {
         let mut happened = Vec::new();
         if let Some(until) = self.until {
@@ -150,7 +155,10 @@ impl Daemon<'_> {
                 self.serve(now);
             }
             self.housekeeping(now);
-            self.show_life(now);
+            if let Err(blind) = self.show_life(now) {
+                self.finish()?;
+                return Err(blind);
+            }
             self.feed_watchers();
             let sinks = self.pipeline.sinks.iter().filter_map(|sink| sink.due());
             let others =
@@ -533,14 +541,23 @@ impl Daemon<'_> {
         let now = self.pipeline.enrich.clock.wall(now);
         let sinks: Vec<_> = self.pipeline.sinks.iter().map(|sink| (sink.name(), sink.counters())).collect();
         let skipped: Vec<_> = self.sensors.iter().map(|sensor| (sensor.name, sensor.skipped())).collect();
-        let mut told = false;
-        for loss in self.losses.take(&self.counters, &self.pipeline.stages, &sinks, &skipped, now) {
+        let losses = self.losses.take(&self.counters, &self.pipeline.stages, &sinks, &skipped, now);
+        self.tell(&losses, now);
+        for sink in &self.pipeline.sinks {
+            if let Some(problem) = sink.problem() {
+                tracing::warn!("{}: {problem}", sink.name());
+            }
+        }
+    }
+
+    /// Makes `loss` events of these; `now`: wall time, nanoseconds since 1970.
+    fn tell(&mut self, losses: &[Loss], now: u64) {
+        for loss in losses {
             self.hands.lost += loss.count;
             self.hands.last_loss = Some(now);
-            self.emit(Action::Loss, Severity::High, Body::Loss(loss));
-            told = true;
+            self.emit(Action::Loss, Severity::High, Body::Loss(loss.clone()));
         }
-        if told {
+        if !losses.is_empty() {
             let mut told = self.losses.told();
             told.total = self.hands.lost;
             for (sensor, count) in self.sensors.iter().zip(self.losses.skipped()) {
@@ -551,15 +568,15 @@ impl Daemon<'_> {
             self.accounts.told(told);
             self.accounts.mark(&self.rings, &mut self.pipeline);
         }
-        for sink in &self.pipeline.sinks {
-            if let Some(problem) = sink.problem() {
-                tracing::warn!("{}: {problem}", sink.name());
-            }
-        }
     }
 
-    fn stop(mut self) -> Result<()> {
+    fn stop(self) -> Result<()> {
         self.notify.stopping();
+        self.finish()
+    }
+
+    /// Detaches or leaves what runs, drains, says so.
+    fn finish(mut self) -> Result<()> {
         self.tell_losses();
         if self.stored.is_none() {
             for sensor in &mut self.sensors {

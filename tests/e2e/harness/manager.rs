@@ -176,6 +176,21 @@ impl Manager {
         }
     }
 
+    /// Waits until the daemon ends by itself; its exit status.
+    pub fn ended(&mut self) -> Option<i32> {
+        let end = Instant::now() + patience(30);
+        loop {
+            // Left to `drop`, should it not end.
+            if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
+                self.child = None;
+                self.hear_all();
+                return status.code();
+            }
+            assert!(Instant::now() < end, "it goes on\n{}", self.log());
+            self.hear(Duration::from_millis(5));
+        }
+    }
+
     /// What all lives have written to standard error.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.fixture_dir.join("daemon.log")).unwrap_or_default()
