@@ -63,6 +63,9 @@ const GATHER: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(
 const TURN: usize = 8192;
 /// Losses are told at most this often.
 const TELL: Duration = Duration::from_secs(1);
+/// A daemon whose scanner ends when it is younger goes on without: else one that cannot live would
+/// have the service manager give up on both.
+const YOUNG: Duration = Duration::from_secs(60);
 /// How long the sinks may take to write what is left at the end.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -108,6 +111,8 @@ pub struct Daemon<'a> {
     hands: Hands,
     notify: Notify,
     guard: Guard,
+    /// Why the next turn is the last.
+    ending: Option<Error>,
     /// Wall time, nanoseconds since 1970.
     begun: u64,
 }
@@ -156,8 +161,11 @@ impl Daemon<'_> {
             }
             self.housekeeping(now);
             if let Err(blind) = self.show_life(now) {
+                self.ending = Some(blind);
+            }
+            if let Some(why) = self.ending.take() {
                 self.finish()?;
-                return Err(blind);
+                return Err(why);
             }
             self.feed_watchers();
             let sinks = self.pipeline.sinks.iter().filter_map(|sink| sink.due());
@@ -382,6 +390,12 @@ impl Daemon<'_> {
                     self.settings.set_names_everywhere(1);
                     let outcome = self.refused_reload(&error);
                     self.hands.abandon(outcome);
+                    if self.stored.is_some() && self.started.elapsed() >= YOUNG {
+                        self.ending = Some(Error::failure(
+                            "a scanner can only be made with privileges: this daemon ends, so that the service \
+                             manager starts one that takes over what runs and has a scanner",
+                        ));
+                    }
                     return;
                 }
             };

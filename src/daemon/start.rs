@@ -244,6 +244,7 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         hands,
         notify,
         guard: Guard::default(),
+        ending: None,
         begun: now,
         config,
     };
