@@ -12,7 +12,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use bee_trace::privilege;
-use bee_trace::scanner::{self, Answer, Request};
+use bee_trace::scanner::{self, Answer, Init, Request};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use scanner_support::{ACCOUNT, finish, in_namespace, put, scan, spawn, start, summary};
@@ -268,6 +268,21 @@ fn root_a_daemon_without_privilege_still_has_its_scanner() {
         assert!(error.contains("ended by SIGKILL"), "{error}");
         drop(scanner);
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    });
+}
+
+#[test]
+fn root_a_scanner_that_cannot_shut_itself_in_is_an_error_with_the_reason() {
+    in_namespace(|base| {
+        nix::unistd::setuid(ACCOUNT.uid).unwrap();
+        let init = Init {
+            account: ACCOUNT,
+            config: base.join("config.toml"),
+            mountinfo: "/proc/self/mountinfo".into(),
+        };
+        let error = scanner::spawn(init).err().unwrap().to_string();
+        assert!(error.starts_with("start the scanner: "), "{error}");
+        assert!(error.contains("drop privileges: "), "{error}");
     });
 }
 

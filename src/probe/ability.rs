@@ -21,18 +21,15 @@ pub(super) const TRIALS: &[&str] =
 pub fn missing(hook: &str) -> Option<&'static str> {
     static TRAMPOLINES: OnceLock<Option<String>> = OnceLock::new();
     static FUNCTION_PROBES: OnceLock<Option<String>> = OnceLock::new();
-    if let Some(why) = calls::missing(hook) {
-        return Some(why);
-    }
-    match hook.split('/').next()? {
+    calls::missing(hook).or_else(|| match hook.split('/').next()? {
         "fentry" | "fexit" | "lsm" => match TRAMPOLINES.get_or_init(trampolines) {
-            Some(why) => Some(why),
+            Some(why) => Some(why.as_str()),
             None => unknown(hook, "this kernel has no such function"),
         },
         "tp_btf" => unknown(hook, "this kernel has no such tracepoint"),
         "kprobe" | "kretprobe" => FUNCTION_PROBES.get_or_init(kprobes).as_deref(),
         _ => None,
-    }
+    })
 }
 
 /// Why there is no number to attach it by: `otherwise`, or there are no types at all.
