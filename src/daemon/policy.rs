@@ -87,6 +87,30 @@ impl<'a> Policies<'a> {
         Ok(())
     }
 
+    /// Puts back rules in force that somebody else has taken out or changed (root can, by the map's
+    /// number); how many there were.
+    pub fn put_right(&self) -> usize {
+        let Ok(map) = self.maps.get("rules") else { return 0 };
+        let mut wrong = 0;
+        for rule in &self.rules.rules {
+            let key = key(self.current, rule);
+            let value = u32::from(rule.mask).to_ne_bytes();
+            let is = map.lookup(wire::bytes(&key), MapFlags::ANY);
+            if !matches!(is, Ok(Some(is)) if is == value) {
+                wrong += 1;
+                if let Err(error) = map.update(wire::bytes(&key), &value, MapFlags::ANY) {
+                    tracing::error!("a rule of the watch lists cannot be put back: {error}");
+                }
+            }
+        }
+        wrong
+    }
+
+    /// The maps the rules are in, and all others.
+    pub fn maps(&self) -> &'a Maps {
+        self.maps
+    }
+
     /// Whether the lists in force want every rename told.
     pub fn every_directory(&self) -> bool {
         self.rules.every_directory
