@@ -13,10 +13,12 @@ use super::accounts::Accounts;
 use super::control::Hands;
 use super::filesystems::FileSystems;
 use super::flows::Flows;
+use super::guard::Guard;
 use super::keep;
 use super::losses::Losses;
 use super::notify::Notify;
 use super::overlap::Overlap;
+use super::own::own_objects;
 use super::policy::{Policies, memory_devices};
 use super::scans::Scans;
 use super::wait::{Source, Waiter};
@@ -136,7 +138,8 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
             "this kernel (before 5.19) wants CAP_BPF for every change of a map: it is the one kept"
         );
     }
-    let settings = Settings::new(maps.get("settings")?.as_fd())?;
+    let usual = maps.get("state")?.as_fd();
+    let settings = Settings::new(maps.get("settings")?.as_fd())?.with_usual(usual)?;
     let state = State::new(maps.get("state")?.as_fd())?;
     let counters = Counters::new(maps.get("counters")?.as_fd())?;
     let mut accounts = Accounts::new(ledger, &mut sinks)?;
@@ -207,6 +210,8 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     };
     let mut hands = hands;
     hands.lost = told.total;
+    // Until the first loss that is when everything began.
+    hands.last_loss = (told.total > 0).then_some(told.since);
     if !resumed {
         accounts.told(losses.told());
     }
@@ -240,20 +245,27 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         until: options.duration.map(|span| started + span),
         hands,
         notify,
+        guard: Guard::default(),
+        ending: None,
+        begun: now,
         config,
     };
+    if !is_adopted {
+        daemon.prove_sensors(conditions)?;
+    }
+    // Before they are left to who keeps them.
+    daemon.pipeline.own_objects = own_objects(&daemon.sensors, &maps);
     if is_adopted {
         // They stay as they are, and stay where they are kept.
         daemon.stored = Some(returned.count);
         for sensor in &mut daemon.sensors {
             sensor.leave();
         }
-    } else {
-        daemon.prove_sensors(conditions)?;
     }
     returned.take_back(&daemon.notify);
     if !is_adopted {
         daemon.hand_over(&own_list, &maps);
+        daemon.accounts.ledger.distrust(false);
     }
     if let Some(overlap) = &mut daemon.overlap {
         overlap.take_over(crate::sys::Clock::boot_now()?, Instant::now());
