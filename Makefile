@@ -6,12 +6,13 @@ SHELL       := /bin/bash
 
 CARGO ?= cargo
 SECS  ?= 300
+ARCH  ?= amd64
 KERNEL ?= debian-6.1-amd64
 TEST   ?= smoke.sh
 SUDO  := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build build-arm64 lint test test-unit test-root test-portable test-all test-vm test-vm-all test-btf coverage fuzz bench bench-gate clean
+.PHONY: help setup run build build-arm64 deb test-deb lint test test-unit test-root test-portable test-all test-vm test-vm-all test-btf coverage fuzz bench bench-gate clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
@@ -28,6 +29,12 @@ build:           ## both programs, optimised
 
 build-arm64:     ## the same for arm64 (target/arm64/aarch64-unknown-linux-gnu/release)
 	@scripts/cross.sh build --release --locked
+
+deb:             ## the Debian package (ARCH=arm64 for the other one), with lintian
+	@scripts/deb.sh $(ARCH)
+
+test-deb:        ## the package installed, upgraded, removed and purged in a virtual machine (KERNEL=…)
+	@scripts/deb.sh --test $(KERNEL)
 
 lint:            ## formatting of Rust and C, clippy
 	$(CARGO) fmt --check

@@ -14,7 +14,7 @@ use crate::raw::{Btf, HEADER, Kind};
 
 /// The header of `.BTF.ext` up to its relocations (include/uapi/linux/btf.h has that of `.BTF`;
 /// libbpf_internal.h, `struct btf_ext_header`, this one).
-const EXT_HEADER: usize = 32;
+const EXT_HEADER: u32 = 32;
 
 /// Rewrites the object without line information, and without the strings only that has used.
 ///
@@ -131,11 +131,11 @@ fn renamed_ext(ext: &[u8], names: &mut Names<'_>) -> Result<Vec<u8>, Box<dyn Err
         Ok(out)
     };
     let functions = part(8, None)?;
-    let relocations = if header >= EXT_HEADER { part(24, Some(8))? } else { Vec::new() };
+    let relocations = if header >= EXT_HEADER as usize { part(24, Some(8))? } else { Vec::new() };
     let mut out = ext.get(..4).ok_or("the types of an object are cut")?.to_vec();
     let (first, second) = (u32::try_from(functions.len())?, u32::try_from(relocations.len())?);
     // Length of the header, then offset and length of functions, lines, relocations.
-    for value in [EXT_HEADER as u32, 0, first, first, 0, first, second] {
+    for value in [EXT_HEADER, 0, first, first, 0, first, second] {
         out.extend_from_slice(&value.to_ne_bytes());
     }
     out.extend_from_slice(&functions);
@@ -145,10 +145,11 @@ fn renamed_ext(ext: &[u8], names: &mut Names<'_>) -> Result<Vec<u8>, Box<dyn Err
 
 /// A `.BTF` of these types and strings.
 fn with_strings(types: &[u8], strings: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let header = u32::try_from(HEADER)?;
     let (length, strings_length) = (u32::try_from(types.len())?, u32::try_from(strings.len())?);
     // BTF_MAGIC, version 1, no flags.
     let mut out = [&0xeb9fu16.to_ne_bytes()[..], &[1, 0]].concat();
-    for value in [HEADER as u32, 0, length, length, strings_length] {
+    for value in [header, 0, length, length, strings_length] {
         out.extend_from_slice(&value.to_ne_bytes());
     }
     out.extend_from_slice(types);
