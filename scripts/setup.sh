@@ -44,6 +44,10 @@ has pkg-config    || want pkg-config
 [ -e /usr/include/libelf.h ] || want libelf-dev
 [ -e /usr/include/zlib.h ]   || want zlib1g-dev
 has useradd       || want passwd
+# Debuggers and an interpreter that reach for other processes, watched by the tests.
+has gdb           || want gdb
+has strace        || want strace
+[ -x /usr/bin/python3 ] || want python3
 # A journald of the tests' own, and journalctl.
 [ -x /lib/systemd/systemd-journald ] || want systemd
 # 32-bit triggers: a 32-bit program on a 64-bit kernel is a way around some

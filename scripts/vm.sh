@@ -51,13 +51,14 @@ build() { # ARCH
 }
 
 run() { # NAME TEST
-  local arch
+  local arch set
   known "$1"
   [ -e "tests/vm/$2" ] || die "no test tests/vm/$2"
   arch=$(field "$1" arch)
   build "$arch"
   lock
-  toolbox --root scripts/vm/root-image.sh "$arch"
+  set=$(root_set "$2")
+  toolbox --root scripts/vm/root-image.sh "$arch" ${set:+"$set"}
   kernel "$(kernel_of "$1")"
   case $(field "$1" types) in ''|headers) ;; *) kernel "$(field "$1" types)" ;; esac
   [ -z "$(field "$1" types)" ] || toolbox scripts/vm/types.sh "$1" "$programs" "target/vm/types-$1"

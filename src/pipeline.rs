@@ -25,6 +25,7 @@ use crate::wire::{self, bee_header};
 
 pub use canary::Canary;
 use file::Learned;
+pub use kernel::OwnObjects;
 
 /// How a record ended in user space: the columns of `stages`. The order is
 /// stored across versions.
@@ -117,6 +118,8 @@ pub struct Pipeline {
     pub canary: Canary,
     /// The daemon's own processes: itself and the scanner.
     pub own: [u32; 2],
+    /// The daemon's own programs, maps and links.
+    pub own_objects: OwnObjects,
     /// The file the canary opens and executes.
     pub canary_path: Vec<u8>,
     /// Where the host's procfs is mounted, beside /proc.
@@ -149,6 +152,7 @@ impl Pipeline {
             errands: Vec::new(),
             canary: Canary::default(),
             own,
+            own_objects: OwnObjects::default(),
             canary_path: Vec::new(),
             proc: b"/proc".to_vec(),
             devices: HashMap::new(),

@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -74,6 +74,19 @@ impl Mapping {
         unsafe { AtomicU32::from_ptr(self.at(offset, 4).cast().as_ptr()) }
     }
 
+    /// The byte at `offset`.
+    pub fn atomic_u8(&self, offset: usize) -> &AtomicU8 {
+        // SAFETY: as above.
+        unsafe { AtomicU8::from_ptr(self.at(offset, 1).as_ptr()) }
+    }
+
+    /// The 16-bit word at `offset` (a multiple of 2).
+    pub fn atomic_u16(&self, offset: usize) -> &AtomicU16 {
+        assert!(offset % 2 == 0, "a word off its alignment");
+        // SAFETY: as above.
+        unsafe { AtomicU16::from_ptr(self.at(offset, 2).cast().as_ptr()) }
+    }
+
     /// Bytes nobody writes while the slice lives: a ring's records between
     /// their commit and the move of the consumer position.
     pub fn slice(&self, offset: usize, length: usize) -> &[u8] {
@@ -96,6 +109,14 @@ impl Drop for Mapping {
 pub struct Settings {
     shared: Mapping,
     told: Mapping,
+    usual: Option<Usual>,
+}
+
+/// Where it is told which file system most opens are of, and which that is; 0: none.
+#[derive(Debug)]
+struct Usual {
+    state: Mapping,
+    device: AtomicU32,
 }
 
 macro_rules! setting {
@@ -124,14 +145,10 @@ setting! {
     set_self_tgid = self_tgid;
     /// The process whose opens teach identities.
     set_scanner_tgid = scanner_tgid;
-    /// A process each of whose opens is an event; 0: none.
-    set_canary_tgid = canary_tgid;
     /// Bit n: some prefix rule has length n.
     set_prefix_lengths = prefix_lengths;
     /// Bit n: some suffix rule has length n.
     set_suffix_lengths = suffix_lengths;
-    /// Nonzero: names are checked on every file system.
-    set_names_everywhere = names_everywhere;
     /// Tokens a process gains per second.
     set_alerts_per_second = alerts_per_second;
     /// Tokens it may hold.
@@ -168,7 +185,17 @@ impl Settings {
         for at in Self::words() {
             told.atomic_u32(at).store(shared.atomic_u32(at).load(Ordering::Acquire), Ordering::Relaxed);
         }
-        Ok(Self { shared, told })
+        Ok(Self { shared, told, usual: None })
+    }
+
+    /// With the map called `state`, in which the kernel side finds what holds of most opens:
+    /// `bee_usual` of inodes.bpf.h. Without it each open is told by the settings themselves.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn with_usual(mut self, state: BorrowedFd<'_>) -> Result<Self> {
+        self.usual = Some(Usual { state: State::new(state)?.0, device: AtomicU32::new(0) });
+        Ok(self)
     }
 
     fn words() -> impl Iterator<Item = usize> {
@@ -188,11 +215,48 @@ impl Settings {
             let (shared, told) = (self.shared.atomic_u32(at), self.told.atomic_u32(at));
             let right = told.load(Ordering::Relaxed);
             if shared.swap(right, Ordering::SeqCst) != right {
-                names.push(NAMES.iter().find(|row| row.0 == at).map_or("scanned", |row| row.1));
+                names.push(name_of(at));
             }
         }
         names.dedup();
+        if let Some(usual) = &self.usual
+            && usual.told().swap(self.usual_now(usual), Ordering::SeqCst) != self.usual_now(usual)
+        {
+            names.push("usual");
+        }
         names
+    }
+
+    /// What the kernel side is to pass over by its file system alone, as things are.
+    fn usual_now(&self, usual: &Usual) -> u32 {
+        let asked = [
+            std::mem::offset_of!(bee_settings, canary_tgid),
+            std::mem::offset_of!(bee_settings, names_everywhere),
+        ];
+        let none = asked.into_iter().all(|at| self.told.atomic_u32(at).load(Ordering::Relaxed) == 0);
+        if none { usual.device.load(Ordering::SeqCst) } else { 0 }
+    }
+
+    /// Changes what must hold of an open that is passed over by its file system alone: nothing is,
+    /// while it changes.
+    fn change_usual(&self, change: impl FnOnce()) {
+        if let Some(usual) = &self.usual {
+            usual.told().store(0, Ordering::SeqCst);
+        }
+        change();
+        if let Some(usual) = &self.usual {
+            usual.told().store(self.usual_now(usual), Ordering::SeqCst);
+        }
+    }
+
+    /// A process each of whose opens is an event; 0: none.
+    pub fn set_canary_tgid(&self, tgid: u32) {
+        self.change_usual(|| self.tell(std::mem::offset_of!(bee_settings, canary_tgid), tgid));
+    }
+
+    /// Nonzero: names are checked on every file system.
+    pub fn set_names_everywhere(&self, value: u32) {
+        self.change_usual(|| self.tell(std::mem::offset_of!(bee_settings, names_everywhere), value));
     }
 
     /// The policy in force.
@@ -201,8 +265,30 @@ impl Settings {
     }
 
     /// Says which file systems (`s_dev`) need no name check. At most
-    /// `SCANNED_MAX`; the rest is checked by name, which loses nothing.
-    pub fn set_scanned(&self, devices: &[u32]) {
+    /// `SCANNED_MAX`; the rest is checked by name, which loses nothing. `usual`, one of
+    /// them, is the one most opens are of; no sensor asks for files of it but the file sensor, which
+    /// is not so of /proc.
+    pub fn set_scanned(&self, devices: &[u32], usual: Option<u32>) {
+        self.change_usual(|| {
+            self.list_scanned(devices);
+            if let Some(place) = &self.usual {
+                let usual = usual.filter(|usual| devices.contains(usual));
+                place.device.store(usual.unwrap_or(0), Ordering::SeqCst);
+            }
+        });
+    }
+
+    /// What rules may be about, by the first and last byte of a name (`EDGE_*`); a byte at a time,
+    /// so that a reader in between finds what was or what will be of each.
+    pub fn set_edges(&self, edges: &[u8; 256]) {
+        let base = std::mem::offset_of!(bee_settings, edges);
+        for (index, edge) in edges.iter().enumerate() {
+            self.shared.atomic_u8(base + index).store(*edge, Ordering::SeqCst);
+            self.told.atomic_u8(base + index).store(*edge, Ordering::Relaxed);
+        }
+    }
+
+    fn list_scanned(&self, devices: &[u32]) {
         let count = std::mem::offset_of!(bee_settings, scanned_count);
         let base = std::mem::offset_of!(bee_settings, scanned);
         // First none, then the list, then its length: a reader in between checks names.
@@ -212,6 +298,26 @@ impl Settings {
             self.tell(base + 4 * index, *device);
         }
         self.tell(count, u32::try_from(devices.len()).unwrap_or(0));
+    }
+}
+
+impl Usual {
+    fn told(&self) -> &AtomicU32 {
+        self.state.atomic_u32(std::mem::offset_of!(bee_state, usual))
+    }
+}
+
+/// Which setting the word at this offset belongs to.
+fn name_of(at: usize) -> &'static str {
+    let others = [
+        (std::mem::offset_of!(bee_settings, canary_tgid), "canary_tgid"),
+        (std::mem::offset_of!(bee_settings, names_everywhere), "names_everywhere"),
+    ];
+    let edges = std::mem::offset_of!(bee_settings, edges);
+    match NAMES.iter().chain(&others).find(|row| row.0 == at) {
+        Some(row) => row.1,
+        None if (edges..edges + 256).contains(&at) => "edges",
+        None => "scanned",
     }
 }
 
@@ -230,22 +336,22 @@ impl State {
 
     /// A watched name was given to an inode the table does not know.
     pub fn names_everywhere(&self) -> bool {
-        self.0.atomic_u32(std::mem::offset_of!(bee_state, names_everywhere)).load(Ordering::SeqCst) != 0
+        self.0.atomic_u16(std::mem::offset_of!(bee_state, names_everywhere)).load(Ordering::SeqCst) != 0
     }
 
     /// The scanner has been there.
     pub fn clear_names_everywhere(&self) {
-        self.0.atomic_u32(std::mem::offset_of!(bee_state, names_everywhere)).store(0, Ordering::SeqCst);
+        self.0.atomic_u16(std::mem::offset_of!(bee_state, names_everywhere)).store(0, Ordering::SeqCst);
     }
 
     /// The identity table could not take one.
     pub fn table_full(&self) -> bool {
-        self.0.atomic_u32(std::mem::offset_of!(bee_state, table_full)).load(Ordering::SeqCst) != 0
+        self.0.atomic_u16(std::mem::offset_of!(bee_state, table_full)).load(Ordering::SeqCst) != 0
     }
 
     /// The table was made anew.
     pub fn clear_table_full(&self) {
-        self.0.atomic_u32(std::mem::offset_of!(bee_state, table_full)).store(0, Ordering::SeqCst);
+        self.0.atomic_u16(std::mem::offset_of!(bee_state, table_full)).store(0, Ordering::SeqCst);
     }
 }
 

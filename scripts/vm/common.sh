@@ -24,6 +24,9 @@ kernel_of() {
   echo "${other:-$1}"
 }
 
+# Which root file system a test wants: its line "# root: tools"; nothing: the plain one.
+root_set() { sed -n 's/^# root: //p' "tests/vm/$1"; }
+
 # A directory on the cache's file system that goes when the script ends.
 make_scratch() {
   mkdir -p "$cache"

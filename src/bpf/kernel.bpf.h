@@ -39,6 +39,8 @@ static __always_inline int bee_module(struct module *module, __u16 hook, __u32 p
 	}
 	record = bee_fixed(buffer, struct bee_kernel);
 	bee_begin(place, BEE_KIND_MODULE_LOAD, hook, sizeof(*record));
+	if (bee_compat_current())
+		record->header.flags |= BEE_FLAG_COMPAT;
 	size = bpf_probe_read_kernel_str(buffer->tail, 64, module->name);
 	if (size > 0)
 		record->name_length = size & 0x7f;

@@ -14,7 +14,7 @@ use crate::config::{Config, Limits};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::probe::FAMILIES;
-use crate::probe::loader::{Maps, Sensor};
+use crate::probe::loader::{Kept, Maps, Sensor};
 use crate::ring::Ring;
 use crate::store::manifest::{self, Manifest};
 use crate::store::{self, Given, Role, Set, object};
@@ -174,7 +174,8 @@ fn adopt(set: &Set, own: &Manifest, limits: &Limits) -> Result<Adopted> {
         let mut parts = Vec::new();
         for part in &sensor.attached {
             let (link, program) = set.part(part)?;
-            parts.push((part.point.as_str(), part.hook.as_str(), link, program, part.place));
+            let (point, hook, tier, name) = (&part.point, &part.hook, &part.tier, &part.name);
+            parts.push(Kept { point, hook, tier, name, link, program, place: part.place });
         }
         let held = Sensor::held(&sensor.name, parts, &maps)?;
         if let Some((hook, why)) = held.detached(&maps) {
@@ -246,6 +247,8 @@ impl Daemon<'_> {
                 row.attached.push(manifest::Part {
                     point: part.point.name.to_owned(),
                     hook: part.variant.hook.to_owned(),
+                    tier: part.variant.tier.name().to_owned(),
+                    name: part.variant.program.to_owned(),
                     link,
                     program,
                     place: part.place,

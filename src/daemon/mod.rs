@@ -15,6 +15,7 @@ mod life;
 mod losses;
 mod notify;
 mod overlap;
+mod own;
 mod policy;
 mod rate;
 mod reload;
@@ -146,7 +147,7 @@ impl Daemon<'_> {
                         if self.filesystems.changed(&mut self.mountinfo) {
                             self.scans.want(now);
                         }
-                        self.settings.set_scanned(self.filesystems.list());
+                        self.settings.set_scanned(self.filesystems.list(), self.filesystems.usual());
                     }
                 }
             }
@@ -424,7 +425,7 @@ impl Daemon<'_> {
                         self.drain();
                         let point = std::os::unix::ffi::OsStrExt::as_bytes(point.as_os_str());
                         if self.filesystems.complete(point) {
-                            self.settings.set_scanned(self.filesystems.list());
+                            self.settings.set_scanned(self.filesystems.list(), self.filesystems.usual());
                         }
                     }
                 }

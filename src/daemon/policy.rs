@@ -74,12 +74,14 @@ impl<'a> Policies<'a> {
         // Both sets of lengths hold while the word changes: a superset tests more, never less.
         self.settings.set_prefix_lengths(prefixes | old.prefix_lengths);
         self.settings.set_suffix_lengths(suffixes | old.suffix_lengths);
+        self.settings.set_edges(&self.rules.edges.with(&old.edges));
         self.settings.set_every_directory(u32::from(self.rules.every_directory));
-        self.settings.set_scanned(&[]);
+        self.settings.set_scanned(&[], None);
         self.settings.set_policy_before(if self.current == 0 { next } else { self.current });
         self.settings.set_policy(next);
         self.settings.set_prefix_lengths(prefixes);
         self.settings.set_suffix_lengths(suffixes);
+        self.settings.set_edges(&self.rules.edges.0);
         self.delete(self.current, &old);
         self.current = next;
         Ok(())

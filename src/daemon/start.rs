@@ -18,6 +18,7 @@ use super::keep;
 use super::losses::Losses;
 use super::notify::Notify;
 use super::overlap::Overlap;
+use super::own::own_objects;
 use super::policy::{Policies, memory_devices};
 use super::scans::Scans;
 use super::wait::{Source, Waiter};
@@ -137,7 +138,8 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
             "this kernel (before 5.19) wants CAP_BPF for every change of a map: it is the one kept"
         );
     }
-    let settings = Settings::new(maps.get("settings")?.as_fd())?;
+    let usual = maps.get("state")?.as_fd();
+    let settings = Settings::new(maps.get("settings")?.as_fd())?.with_usual(usual)?;
     let state = State::new(maps.get("state")?.as_fd())?;
     let counters = Counters::new(maps.get("counters")?.as_fd())?;
     let mut accounts = Accounts::new(ledger, &mut sinks)?;
@@ -248,14 +250,17 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         begun: now,
         config,
     };
+    if !is_adopted {
+        daemon.prove_sensors(conditions)?;
+    }
+    // Before they are left to who keeps them.
+    daemon.pipeline.own_objects = own_objects(&daemon.sensors, &maps);
     if is_adopted {
         // They stay as they are, and stay where they are kept.
         daemon.stored = Some(returned.count);
         for sensor in &mut daemon.sensors {
             sensor.leave();
         }
-    } else {
-        daemon.prove_sensors(conditions)?;
     }
     returned.take_back(&daemon.notify);
     if !is_adopted {

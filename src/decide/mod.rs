@@ -67,6 +67,10 @@ pub struct KernelFacts<'a> {
     pub by_init: bool,
     /// `bpf` reached for something that is there already.
     pub reaches: bool,
+    /// What it reached for is the daemon's.
+    pub on_daemon: bool,
+    /// It failed.
+    pub refused: bool,
     /// The clock was only adjusted, as programs that keep it do all the time.
     pub adjusts: bool,
     /// As in `FileFacts`.
@@ -237,8 +241,9 @@ fn memory_severity(facts: &MemoryFacts<'_>) -> Severity {
     }
 }
 
-/// Who stops the daemon wants to be unseen, unless it is who started it; what is loaded into the
-/// kernel can do anything.
+/// Who stops the daemon wants to be unseen, unless it is who started it, and so does who reaches for
+/// its maps and programs: whoever has a map can empty it. What is loaded into the kernel can do
+/// anything.
 fn kernel_severity(facts: &KernelFacts<'_>) -> Severity {
     match facts.action {
         Action::Kill if facts.by_init => Severity::Low,
@@ -246,6 +251,8 @@ fn kernel_severity(facts: &KernelFacts<'_>) -> Severity {
         Action::ModuleLoad => Severity::Medium,
         Action::TimeSet if facts.adjusts => Severity::Info,
         Action::TimeSet => Severity::Medium,
+        Action::Bpf if facts.on_daemon && facts.refused => Severity::High,
+        Action::Bpf if facts.on_daemon => Severity::Critical,
         Action::Bpf if facts.reaches => Severity::Medium,
         _ => Severity::Low,
     }

@@ -80,6 +80,8 @@ flags! {
     TARGET_AS_GIVEN = 49, "target_as_given";
     /// What is not told of the target is not known: the daemon did not see it begin and found nothing in /proc.
     TARGET_UNKNOWN = 50, "target_unknown";
+    /// The program, map or link is one of the daemon's own.
+    OWN_OBJECT = 51, "own_object";
 }
 
 impl Flags {

@@ -1,5 +1,7 @@
 //! Changes of the kernel, and signals for the daemon.
 
+use std::collections::BTreeSet;
+
 use super::{Fate, Pipeline, frame};
 use crate::decide::{KernelFacts, Verdict};
 use crate::decode::Kernel;
@@ -32,6 +34,30 @@ enum Detail {
 /// `enum bee_time_call`
 const TIME: &[&str] = &["settimeofday", "clock_settime", "adjtimex", "clock_adjtime", "stime"];
 
+/// What the daemon has in the kernel, by numbers, so that who reaches for it can be told from who
+/// reaches for somebody else's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnObjects {
+    /// Programs.
+    pub programs: BTreeSet<u32>,
+    /// Maps.
+    pub maps: BTreeSet<u32>,
+    /// Links.
+    pub links: BTreeSet<u32>,
+}
+
+impl OwnObjects {
+    /// Whether what a command of bpf(2) reaches for by number is the daemon's.
+    fn has(&self, command: u32, id: u32) -> bool {
+        match command {
+            13 => self.programs.contains(&id),
+            14 => self.maps.contains(&id),
+            30 => self.links.contains(&id),
+            _ => false,
+        }
+    }
+}
+
 impl Pipeline {
     pub(super) fn kernel(
         &mut self,
@@ -48,8 +74,11 @@ impl Pipeline {
         let actor = self.enrich.actor(header);
         let bpf = BPF.iter().find(|row| row.0 == fixed.code).filter(|_| action == Action::Bpf);
         let detail = bpf.map_or(Detail::None, |row| row.2);
+        let own = action == Action::Bpf && self.own_objects.has(fixed.code, fixed.detail);
         let facts = KernelFacts {
             action,
+            on_daemon: own,
+            refused: header.result < 0,
             by_init: header.tgid == 1,
             reaches: detail == Detail::Id,
             adjusts: matches!(fixed.code, 2 | 3),
@@ -64,6 +93,9 @@ impl Pipeline {
         // The daemon knows of itself; that it ends is what the signal is for.
         target_flags.0 &= !Flags::TARGET_EXITED.0;
         flags.insert(target_flags);
+        if own {
+            flags.insert(Flags::OWN_OBJECT);
+        }
         flags.insert(actor.flags);
         let body = event::Body::Kernel(event::Kernel {
             request: match action {

@@ -281,7 +281,7 @@ const OTHER_ENDS: &str = "how a connection ends of a protocol beside TCP and UDP
 const IO_URING: &str = "how a connection or a datagram through io_uring ends is not known; listeners, accepted connections and sockets made through it, and its connections to local sockets, are not reported";
 const ENDS_LATER: &str = "how a connection ends that is not waited for is not told (in_progress)";
 const NO_CGROUP: &str = "where cgroup v2 is not mounted nothing made through io_uring is reported, and destinations are what the callers gave";
-const BPF_QUIET: &str = "eBPF: lookups and changes of a map by who has its descriptor, and programs that are attached by perf events or netlink, are not reported; nor is whose object an id is";
+const BPF_QUIET: &str = "eBPF: lookups and changes of a map by who has its descriptor, and programs that are attached by perf events or netlink, are not reported";
 const BPF_RACY: &str = "an eBPF command's attributes are read after the call, and could have been changed";
 const NAMELESS_MODULE: &str =
     "of a module that is refused the name is known only where it came by descriptor (finit_module)";

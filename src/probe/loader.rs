@@ -138,6 +138,25 @@ pub struct Part<'a> {
     pub place: Option<u32>,
 }
 
+/// The same as the next life finds it, in its words.
+#[derive(Debug)]
+pub struct Kept<'a> {
+    /// [`Point::name`].
+    pub point: &'a str,
+    /// [`Variant::hook`].
+    pub hook: &'a str,
+    /// The name of [`Variant::tier`].
+    pub tier: &'a str,
+    /// [`Variant::program`].
+    pub name: &'a str,
+    /// See [`Part::link`].
+    pub link: OwnedFd,
+    /// See [`Part::program`].
+    pub program: OwnedFd,
+    /// See [`Part::place`].
+    pub place: Option<u32>,
+}
+
 impl Sensor {
     /// The weakest tier among its points, context apart; `None` when it does not run.
     pub fn tier(&self) -> Option<Tier> {
@@ -157,16 +176,11 @@ impl Sensor {
         self.refused.push(Refused { point: point.name, hook: variant.hook, tier: variant.tier, reason });
     }
 
-    /// A sensor whose programs were attached by an earlier life of the daemon: for each, point,
-    /// hook, link, program, and the place it hands on from.
+    /// A sensor whose programs were attached by an earlier life of the daemon.
     ///
     /// # Errors
     /// When this build has no such sensor, point or hook, or the place is empty.
-    pub fn held(
-        name: &str,
-        parts: Vec<(&str, &str, OwnedFd, OwnedFd, Option<u32>)>,
-        maps: &Maps,
-    ) -> Result<Self> {
+    pub fn held(name: &str, parts: Vec<Kept<'_>>, maps: &Maps) -> Result<Self> {
         let unknown = |what: &str| Error::failure(format!("this build knows no {what} of the sensor {name}"));
         let family = FAMILIES.iter().find(|family| family.name == name).ok_or_else(|| unknown("programs"))?;
         let mut sensor = Self {
@@ -177,14 +191,21 @@ impl Sensor {
             links: Vec::new(),
             programs: Vec::new(),
         };
-        for (point, hook, link, program, place) in parts {
+        for Kept { point, hook, tier, name: named, link, program, place } in parts {
             let mut rows = family.variants();
-            let row = rows.find(|row| row.0.name == point && row.1.hook == hook);
+            // A tier has several programs for a hook, and several tiers have some for it.
+            let same = |row: &(&Point, &Variant)| {
+                row.0.name == point && (row.1.hook, row.1.tier.name(), row.1.program) == (hook, tier, named)
+            };
+            let row = rows.find(same);
             let (point, variant) = row.ok_or_else(|| unknown(hook))?;
             if let Some(place) = place
-                && !super::exits::is_filled(maps, name, hook, place)
+                && !super::exits::is_filled(maps, name, variant.hook, place)
             {
-                return Err(Error::failure(format!("nothing hands on to the {name} sensor from {hook}")));
+                return Err(Error::failure(format!(
+                    "nothing hands on to the {name} sensor from {}",
+                    variant.hook
+                )));
             }
             sensor.attached.push((point, variant));
             sensor.links.push(Attached::Held(link, place));
@@ -217,7 +238,7 @@ impl Sensor {
                 .place
                 .is_some_and(|place| !super::exits::is_filled(maps, self.name, part.variant.hook, place));
             let why = match crate::store::object::is_attached(part.link) {
-                _ if emptied => "its program was taken out of the programs at the end of system calls",
+                _ if emptied => "its program was taken out of those that are handed on to",
                 Ok(false) => "its link was detached",
                 // Before 5.15 probes hang on descriptors that tell nothing of themselves.
                 Ok(true) | Err(_) => return None,

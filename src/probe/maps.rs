@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
-use libbpf_rs::{MapCore as _, MapHandle, OpenObject};
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle, OpenObject};
 
 use super::exits::Exits;
 use super::loader::{capture, explain};
@@ -135,6 +135,14 @@ impl Maps {
     /// All of them, by name.
     pub fn all(&self) -> impl Iterator<Item = (&str, &MapHandle)> {
         self.maps.iter().map(|(name, map)| (&**name, map))
+    }
+
+    /// The programs that those at the end of system calls hand on to, by their numbers.
+    pub fn handed_on(&self) -> Vec<u32> {
+        let arrays = super::exits::arrays().filter_map(|name| self.get(name).ok());
+        let places = arrays.flat_map(|array| array.keys().map(move |key| (array, key)));
+        let filled = places.filter_map(|(array, key)| array.lookup(&key, MapFlags::ANY).ok().flatten());
+        filled.filter_map(|id| Some(u32::from_ne_bytes(id.try_into().ok()?))).collect()
     }
 
     pub(super) fn share(&self, object: &mut OpenObject) -> Result<()> {

@@ -174,6 +174,19 @@ fn core_relocations(object: &[u8]) -> u32 {
 }
 
 #[test]
+fn a_program_is_told_by_its_point_hook_tier_and_name() {
+    for family in FAMILIES {
+        let mut seen = std::collections::BTreeMap::new();
+        for (point, variant) in family.variants() {
+            let key = (point.name, variant.hook, variant.tier.name(), variant.program);
+            // Mechanisms can share a row.
+            let same = *seen.entry(key).or_insert(variant.id) == variant.id;
+            assert!(same, "{}: {key:?} twice: another life could not tell them", family.name);
+        }
+    }
+}
+
+#[test]
 fn variants_are_tried_best_first_and_something_is_required() {
     for mechanism in mechanisms() {
         assert!(mechanism.points.iter().any(|point| point.required), "{}", mechanism.object);

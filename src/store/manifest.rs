@@ -59,6 +59,10 @@ pub struct Part {
     pub point: String,
     /// Which hook of it.
     pub hook: String,
+    /// The tier of its program there.
+    pub tier: String,
+    /// What that is called in its object.
+    pub name: String,
     /// The link's number.
     pub link: u32,
     /// The program's.
@@ -145,6 +149,8 @@ mod tests {
                 attached: vec![Part {
                     point: "p".into(),
                     hook: "h".into(),
+                    tier: "full".into(),
+                    name: "n".into(),
                     link: 1,
                     program: 2,
                     place: None,

@@ -1,7 +1,7 @@
 //! What a descriptor is, by the kernel's own word. Descriptors that were kept elsewhere are
 //! anybody's until they were asked.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use libbpf_rs::libbpf_sys;
 
@@ -108,6 +108,51 @@ pub fn map(fd: BorrowedFd<'_>) -> Result<MapFacts> {
         flags: info.map_flags,
         name: Name(info.name.map(|letter| letter.to_ne_bytes()[0])),
     })
+}
+
+/// The maps a program uses, by their numbers.
+///
+/// # Errors
+/// When it is none.
+pub fn maps_of(program: BorrowedFd<'_>) -> Result<Vec<u32>> {
+    if kind(program) != Kind::Program {
+        return Err(Error::failure("it is no BPF program"));
+    }
+    let count = info::<libbpf_sys::bpf_prog_info>(program)?.nr_map_ids;
+    // As many as the kernel lets a program have: MAX_USED_MAPS of linux/bpf_verifier.h.
+    let mut ids = vec![0_u32; usize::try_from(count.min(64)).unwrap_or(0)];
+    let mut info = libbpf_sys::bpf_prog_info {
+        nr_map_ids: u32::try_from(ids.len()).unwrap_or(0),
+        map_ids: ids.as_mut_ptr() as u64,
+        ..Default::default()
+    };
+    let mut length = u32::try_from(size_of_val(&info)).unwrap_or(0);
+    // SAFETY: the descriptor is open, `info` as long as said, and the only buffer it names is `ids`,
+    // which has room for as many numbers as it says and is not touched meanwhile.
+    let failed = unsafe {
+        libbpf_sys::bpf_obj_get_info_by_fd(program.as_raw_fd(), (&raw mut info).cast(), &mut length)
+    };
+    if failed != 0 {
+        let error = std::io::Error::from_raw_os_error(failed.saturating_neg());
+        return Err(Error::from(error).context("ask for the maps of a program"));
+    }
+    ids.truncate(usize::try_from(info.nr_map_ids).unwrap_or(0));
+    Ok(ids)
+}
+
+/// Opens the program with a number in the kernel.
+///
+/// # Errors
+/// When there is none, or it is not allowed (it takes `CAP_SYS_ADMIN`).
+pub fn open_program(id: u32) -> Result<OwnedFd> {
+    // SAFETY: a plain number goes in, a descriptor of our own or an error comes out.
+    let fd = unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) };
+    if fd < 0 {
+        let error = std::io::Error::from_raw_os_error(fd.saturating_neg());
+        return Err(Error::from(error).context(format!("open the program {id}")));
+    }
+    // SAFETY: it is open, and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// A program's number in the kernel.

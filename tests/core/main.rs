@@ -12,6 +12,7 @@ mod decide;
 mod decode;
 mod enrich;
 mod fates;
+mod kernel;
 mod memory;
 mod network;
 mod pipeline;

@@ -232,6 +232,19 @@ impl Header {
         Bytes::new(&out)
     }
 
+    /// `struct bee_kernel`.
+    pub fn kernel(&self, kind: u16, code: u32, detail: u32, name: &[u8]) -> Bytes {
+        let mut out = self.bytes(kind);
+        put(&mut out, 104..108, &code.to_ne_bytes());
+        put(&mut out, 108..112, &detail.to_ne_bytes());
+        put(&mut out, 112..116, &[0; 4]);
+        put(&mut out, 116..118, &length(name));
+        put(&mut out, 118..120, &[0; 2]);
+        out.extend_from_slice(name);
+        set_length(&mut out);
+        Bytes::new(&out)
+    }
+
     /// `struct bee_cgroup`.
     pub fn cgroup(&self, id: u64, removed: u32, path: &[u8]) -> Bytes {
         let mut out = self.bytes(wire::KIND_CGROUP);

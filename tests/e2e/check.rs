@@ -3,7 +3,7 @@
 use bee_trace::probe::BLIND;
 use serde_json::Value;
 
-use crate::harness::{Fixture, bee_trace};
+use crate::harness::{Fixture, bee_trace, tier};
 
 /// Kernel options that `check` must speak of.
 const OPTIONS: [&str; 9] = [
@@ -64,7 +64,12 @@ fn root_check_names_every_blind_spot_of_its_tiers() {
 #[test]
 fn root_check_agrees_with_what_the_daemon_does() {
     let fixture = Fixture::new();
-    let output = bee_trace().args(["check", "--json"]).output().unwrap();
+    let mut check = bee_trace();
+    check.args(["check", "--json"]);
+    if let Some(tier) = tier::forced() {
+        check.args(["--force-tier", &tier]);
+    }
+    let output = check.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let run = crate::harness::Daemon::start(&fixture, &[]).stop();
     for event in run.events.iter().filter(|event| event.text("bee.sensor") != "bee-traced") {

@@ -1,7 +1,7 @@
 //! Tries to change the kernel, and signals for the daemon. The machine's kernel is everybody's: what is
 //! done here is refused, all of it but a signal that changes nothing.
 
-use crate::harness::{Abi, Daemon, Event, Fixture, Ran, Run, check_process, tally, tier};
+use crate::harness::{Abi, Daemon, Event, Fixture, Ran, Run, check_process, objects, settled, tally, tier};
 
 fn kernel<'r>(run: &'r Run, ran: &Ran) -> Vec<&'r Event> {
     run.of(ran.pid).filter(|event| event.text("bee.sensor") == "kernel").collect()
@@ -170,6 +170,72 @@ fn root_a_signal_for_the_daemons_group_is_one_for_the_daemon() {
             assert_eq!(event.number("bee.signal"), Some(18), "{event}");
             assert_eq!(event.text("event.outcome"), "success", "{event}");
         }
+    }
+    run.lossless();
+}
+
+/// What is wanted of the events of a process that opened these, `count` times each.
+fn opened(run: &Run, ran: &Ran, request: &str, ids: &[u32], count: usize, own: bool, errno: Option<&str>) {
+    tally::wanted("kernel", ids.len() * count);
+    let events = kernel(run, ran);
+    let mut wanted: Vec<_> = ids.iter().flat_map(|id| vec![Some(u64::from(*id)); count]).collect();
+    let mut found: Vec<_> = events.iter().map(|event| event.number("bee.object_id")).collect();
+    wanted.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, wanted, "{request}");
+    for event in events {
+        assert_eq!(event.action(), "bpf", "{event}");
+        assert_eq!(event.text("bee.request"), request, "{event}");
+        assert_eq!(event.has_flag("own_object"), own, "{event}");
+        let severity = match (own, errno.is_some()) {
+            (true, false) => 99,
+            (true, true) => 73,
+            (false, _) => 47,
+        };
+        assert_eq!(event.number("event.severity"), Some(severity), "{event}");
+        assert_eq!(event.text("event.code"), errno.unwrap_or_default(), "{event}");
+        assert_eq!(event.has_flag("compat_32bit"), ran.abi == Abi::Compat, "{event}");
+        check_process(event, run, ran);
+    }
+    tally::right("kernel", ids.len() * count);
+}
+
+#[test]
+fn root_who_reaches_for_what_is_the_daemons() {
+    let fixture = Fixture::new();
+    let before = objects();
+    let daemon = Daemon::start(&fixture, &[]);
+    // All that is new in the kernel is the daemon's, whether a descriptor of it is held or not.
+    let new: Vec<_> = settled().difference(&before).copied().collect();
+    let ids = |kind: &str| -> Vec<u32> { new.iter().filter(|row| row.0 == kind).map(|row| row.1).collect() };
+    let kinds = [
+        ("program", "BPF_PROG_GET_FD_BY_ID", ids("prog")),
+        ("map", "BPF_MAP_GET_FD_BY_ID", ids("map")),
+        ("link", "BPF_LINK_GET_FD_BY_ID", ids("link")),
+    ];
+    let mut own = Vec::new();
+    let mut foreign = Vec::new();
+    for abi in Abi::all() {
+        for (act, request, ids) in &kinds {
+            assert!(!ids.is_empty() || *act == "link", "{act}");
+            let trigger = || {
+                let numbers = ids.iter().map(u32::to_string);
+                fixture.trigger("kernel", abi).args([*act, "3"]).args(numbers)
+            };
+            own.push((trigger().run().all_well(3 * ids.len()), *request, ids, None));
+            let refused = trigger().user(&fixture.users[0]).run().all_failed(3 * ids.len(), libc::EPERM);
+            own.push((refused, *request, ids, Some("EPERM")));
+        }
+        foreign.push(fixture.trigger("kernel", abi).args(["foreign", "3"]).run().all_well(3));
+    }
+    let run = daemon.stop();
+    for (ran, request, ids, errno) in &own {
+        opened(&run, ran, request, ids, 3, true, *errno);
+    }
+    for ran in &foreign {
+        let events = kernel(&run, ran);
+        let id = events.first().and_then(|event| event.number("bee.object_id")).unwrap();
+        opened(&run, ran, "BPF_MAP_GET_FD_BY_ID", &[u32::try_from(id).unwrap()], 3, false, None);
     }
     run.lossless();
 }

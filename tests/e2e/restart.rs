@@ -11,7 +11,7 @@ use bee_trace::control::status::Status;
 use bee_trace::store::Manifest;
 use nix::sys::signal::Signal;
 
-use crate::harness::{Fixture, Manager, bee_trace, memory, objects_left, wait_for};
+use crate::harness::{Abi, Fixture, Manager, bee_trace, memory, objects, objects_left, settled, wait_for};
 
 /// Opens in all, and how many a second.
 fn opens() -> usize {
@@ -195,6 +195,36 @@ fn root_changed_settings_replace_what_runs() {
         manager.hear_all();
         manager.log().contains("the build before is detached")
     });
+    manager.end(Signal::SIGTERM);
+}
+
+#[test]
+fn root_what_was_taken_over_is_known_as_the_daemons_own() {
+    let fixture = fixture();
+    let before = objects();
+    let mut manager = Manager::new(&fixture);
+    manager.start(&[]);
+    manager.hear_all();
+    manager.end(Signal::SIGKILL);
+    manager.start(&[]);
+    assert!(status(&fixture).restart.adopted);
+    let new: Vec<_> = settled().difference(&before).copied().collect();
+    let mut done = Vec::new();
+    for (act, kind) in [("program", "prog"), ("map", "map"), ("link", "link")] {
+        let ids: Vec<String> = new.iter().filter(|row| row.0 == kind).map(|row| row.1.to_string()).collect();
+        assert!(!ids.is_empty(), "{act}");
+        let ran = fixture.trigger("kernel", Abi::Native).args([act, "1"]).args(&ids).run();
+        done.push((ran.all_well(ids.len()).pid, ids.len()));
+    }
+    for (pid, count) in done {
+        let events = || manager.events().into_iter().filter(move |event| event.pid() == Some(pid.into()));
+        let reached = || events().filter(|event| event.action() == "bpf").collect::<Vec<_>>();
+        wait_for("who reaches for what is ours", 10, || reached().len() == count);
+        for event in reached() {
+            assert!(event.has_flag("own_object") && event.number("event.severity") == Some(99), "{event}");
+        }
+    }
+    manager.hear_all();
     manager.end(Signal::SIGTERM);
 }
 

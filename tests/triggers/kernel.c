@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * kernel ACT COUNT [PID]: changes nothing, but tries to, COUNT times, by
+ * kernel ACT COUNT [PID | NUMBER... | FILE NAME]: changes nothing, but tries to, COUNT times
+ * (file and bytes change it, and back), by
  *   bpf       asks for a program with a number none has
+ *   program, map, link
+ *             opens each eBPF program, map, link with one of the numbers that follow, and closes it
+ *   foreign   makes a map of its own and opens that by its number
  *   lookup    bpf too, with a command that is not told: the next map's number
  *   uring     io_uring_setup with no entries
  *   clock     clock_settime to a time that is none
@@ -10,6 +14,9 @@
  *   steer     the same by clock_adjtime
  *   module    finit_module of a descriptor that is none
  *   image     init_module of no bytes
+ *   file, bytes
+ *             loads the module in the FILE by finit_module, by init_module, and, if that
+ *             succeeds, removes it again by its NAME
  *   signal, tsignal, tgsignal, queue, pidsignal, group
  *             SIGCONT to PID, which changes nothing for one that runs, by kill, tkill, tgkill,
  *             rt_sigqueueinfo, pidfd_send_signal, and kill of the group of PID
@@ -17,8 +24,10 @@
  * the same session is allowed; this is not ask       signal 0 to PID
  */
 #include "trigger.h"
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/timex.h>
 #include <time.h>
@@ -33,6 +42,87 @@ static long bpf(int command, unsigned int number)
 
 	attributes.prog_id = number;
 	return syscall(SYS_bpf, command, &attributes, sizeof(attributes));
+}
+
+static long opened(int command, unsigned int number)
+{
+	long descriptor = bpf(command, number);
+	int saved = errno;
+
+	if (descriptor >= 0)
+		close((int)descriptor);
+	errno = saved;
+	return descriptor;
+}
+
+/* The number of a new map, which lives as long as this process. */
+static unsigned int foreign(void)
+{
+	union bpf_attr attributes = {};
+	struct bpf_map_info info = {};
+	int map;
+
+	attributes.map_type = BPF_MAP_TYPE_ARRAY;
+	attributes.key_size = attributes.value_size = 4;
+	attributes.max_entries = 1;
+	map = syscall(SYS_bpf, BPF_MAP_CREATE, &attributes, sizeof(attributes));
+	if (map < 0)
+		die("BPF_MAP_CREATE");
+	memset(&attributes, 0, sizeof(attributes));
+	attributes.info.bpf_fd = map;
+	attributes.info.info_len = sizeof(info);
+	attributes.info.info = (unsigned long)&info;
+	if (syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attributes, sizeof(attributes)))
+		die("BPF_OBJ_GET_INFO_BY_FD");
+	return info.id;
+}
+
+static long loaded(int by_bytes, const char *path, const char *name)
+{
+	int file = open(path, O_RDONLY), saved;
+	struct stat facts;
+	char *bytes;
+	long ret;
+
+	if (file < 0 || fstat(file, &facts))
+		die(path);
+	if (by_bytes) {
+		bytes = malloc((size_t)facts.st_size);
+		if (!bytes || read(file, bytes, (size_t)facts.st_size) != facts.st_size)
+			die(path);
+		ret = syscall(SYS_init_module, bytes, (unsigned long)facts.st_size, "");
+		saved = errno;
+		free(bytes);
+	} else {
+		ret = syscall(SYS_finit_module, file, "", 0);
+		saved = errno;
+	}
+	close(file);
+	if (!ret && syscall(SYS_delete_module, name, O_NONBLOCK))
+		die(name);
+	errno = saved;
+	return ret;
+}
+
+/* Each of these numbers, COUNT times; whether `what` is such an act. */
+static int by_numbers(const char *what, long count, char **numbers)
+{
+	int command = !strcmp(what, "program") ? BPF_PROG_GET_FD_BY_ID
+		      : !strcmp(what, "map")   ? BPF_MAP_GET_FD_BY_ID
+		      : !strcmp(what, "link")  ? BPF_LINK_GET_FD_BY_ID
+					       : -1;
+
+	if (!strcmp(what, "foreign")) {
+		for (unsigned int map = foreign(); count > 0; count--)
+			say(opened(BPF_MAP_GET_FD_BY_ID, map));
+		return 1;
+	}
+	if (command < 0)
+		return 0;
+	for (; *numbers; numbers++)
+		for (long n = count; n > 0; n--)
+			say(opened(command, (unsigned int)strtoul(*numbers, NULL, 0)));
+	return 1;
 }
 
 #ifndef SYS_pidfd_send_signal
@@ -124,7 +214,14 @@ static long act(const char *what, pid_t pid)
 int main(int argc, char **argv)
 {
 	if (argc < 3)
-		usage("kernel ACT COUNT [PID]");
+		usage("kernel ACT COUNT [PID | NUMBER... | FILE NAME]");
+	if (argc == 5 && (!strcmp(argv[1], "file") || !strcmp(argv[1], "bytes"))) {
+		for (long n = atol(argv[2]); n > 0; n--)
+			say(loaded(argv[1][0] == 'b', argv[3], argv[4]));
+		return 0;
+	}
+	if (by_numbers(argv[1], atol(argv[2]), argv + 3))
+		return 0;
 	for (long n = atol(argv[2]); n > 0; n--)
 		say(act(argv[1], argc > 3 ? atoi(argv[3]) : 0));
 	return 0;

@@ -69,6 +69,8 @@ echo "vm: booted ($state), up $(cut -d' ' -f1 /proc/uptime) s" >/dev/console
 # order. Triggers older than their sources would be built anew, and there is no compiler here.
 find /vm/triggers/ -type f -exec touch {} +
 
+# shellcheck source=/dev/null # boot.sh writes it
+. /vm/settings
 # To the console as well: of a machine that hangs nothing else is left.
 {
 	/vm/test 2>&1

@@ -138,7 +138,9 @@ const TEXTS: &[(&str, &str, &str)] = &[
         "bpf",
         "An eBPF program was loaded or reached for",
         "The process loaded or attached an eBPF program, or reached for one that is there (BEE_REQUEST), or tried \
-         to. Such programs see, and change, what others do. systemd and container engines use them as well.",
+         to. Such programs see, and change, what others do. systemd and container engines use them as well. \
+         With the flag own_object in BEE_FLAGS it was one of the daemon's: who has such a map can change or \
+         empty it. bpftool opens all there are to list them.",
     ),
     (
         "io-uring",

@@ -30,6 +30,20 @@ pub fn objects() -> Objects {
     found
 }
 
+/// As `objects`, when what was made for a moment, as libbpf does at a start, is gone: the kernel frees
+/// some of it a grace period after its last use.
+pub fn settled() -> Objects {
+    let mut before = objects();
+    loop {
+        std::thread::sleep(super::patience(1) / 5);
+        let now = objects();
+        if now == before {
+            return now;
+        }
+        before = now;
+    }
+}
+
 /// Objects that some process on this machine holds open: another program's, not ours to judge.
 fn held() -> Objects {
     let mut held = Objects::new();
