@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -74,12 +74,6 @@ impl Mapping {
         unsafe { AtomicU32::from_ptr(self.at(offset, 4).cast().as_ptr()) }
     }
 
-    /// The byte at `offset`.
-    pub fn atomic_u8(&self, offset: usize) -> &AtomicU8 {
-        // SAFETY: as above.
-        unsafe { AtomicU8::from_ptr(self.at(offset, 1).as_ptr()) }
-    }
-
     /// The 16-bit word at `offset` (a multiple of 2).
     pub fn atomic_u16(&self, offset: usize) -> &AtomicU16 {
         assert!(offset % 2 == 0, "a word off its alignment");
@@ -117,6 +111,25 @@ pub struct Settings {
 struct Usual {
     state: Mapping,
     device: AtomicU32,
+}
+
+impl Usual {
+    fn word(&self) -> &AtomicU32 {
+        self.state.atomic_u32(std::mem::offset_of!(bee_state, usual))
+    }
+}
+
+/// What the word of the settings at `at` is called.
+fn name(at: usize) -> &'static str {
+    if let Some((_, name)) = NAMES.iter().find(|row| row.0 == at) {
+        return name;
+    }
+    match at {
+        _ if at == std::mem::offset_of!(bee_settings, canary_tgid) => "canary_tgid",
+        _ if at == std::mem::offset_of!(bee_settings, names_everywhere) => "names_everywhere",
+        _ if at >= std::mem::offset_of!(bee_settings, edges) => "edges",
+        _ => "scanned",
+    }
 }
 
 macro_rules! setting {
@@ -194,7 +207,10 @@ impl Settings {
     /// # Errors
     /// When it cannot be mapped.
     pub fn with_usual(mut self, state: BorrowedFd<'_>) -> Result<Self> {
-        self.usual = Some(Usual { state: State::new(state)?.0, device: AtomicU32::new(0) });
+        // What an earlier life has told goes on, as the list of file systems does.
+        let usual = Usual { state: State::new(state)?.0, device: AtomicU32::new(0) };
+        usual.device.store(usual.word().load(Ordering::SeqCst), Ordering::Relaxed);
+        self.usual = Some(usual);
         Ok(self)
     }
 
@@ -215,38 +231,39 @@ impl Settings {
             let (shared, told) = (self.shared.atomic_u32(at), self.told.atomic_u32(at));
             let right = told.load(Ordering::Relaxed);
             if shared.swap(right, Ordering::SeqCst) != right {
-                names.push(name_of(at));
+                names.push(name(at));
+            }
+        }
+        if let Some(usual) = &self.usual {
+            let right = self.usual_now(usual);
+            if usual.word().swap(right, Ordering::SeqCst) != right {
+                names.push("usual");
             }
         }
         names.dedup();
-        if let Some(usual) = &self.usual
-            && usual.told().swap(self.usual_now(usual), Ordering::SeqCst) != self.usual_now(usual)
-        {
-            names.push("usual");
-        }
         names
-    }
-
-    /// What the kernel side is to pass over by its file system alone, as things are.
-    fn usual_now(&self, usual: &Usual) -> u32 {
-        let asked = [
-            std::mem::offset_of!(bee_settings, canary_tgid),
-            std::mem::offset_of!(bee_settings, names_everywhere),
-        ];
-        let none = asked.into_iter().all(|at| self.told.atomic_u32(at).load(Ordering::Relaxed) == 0);
-        if none { usual.device.load(Ordering::SeqCst) } else { 0 }
     }
 
     /// Changes what must hold of an open that is passed over by its file system alone: nothing is,
     /// while it changes.
     fn change_usual(&self, change: impl FnOnce()) {
         if let Some(usual) = &self.usual {
-            usual.told().store(0, Ordering::SeqCst);
+            usual.word().store(0, Ordering::SeqCst);
         }
         change();
         if let Some(usual) = &self.usual {
-            usual.told().store(self.usual_now(usual), Ordering::SeqCst);
+            usual.word().store(self.usual_now(usual), Ordering::SeqCst);
         }
+    }
+
+    /// The usual file system, unless names are asked for on all of them.
+    fn usual_now(&self, usual: &Usual) -> u32 {
+        let asked = [
+            std::mem::offset_of!(bee_settings, canary_tgid),
+            std::mem::offset_of!(bee_settings, names_everywhere),
+        ];
+        let none = asked.into_iter().all(|at| self.told.atomic_u32(at).load(Ordering::Relaxed) == 0);
+        if none { usual.device.load(Ordering::Relaxed) } else { 0 }
     }
 
     /// A process each of whose opens is an event; 0: none.
@@ -273,18 +290,17 @@ impl Settings {
             self.list_scanned(devices);
             if let Some(place) = &self.usual {
                 let usual = usual.filter(|usual| devices.contains(usual));
-                place.device.store(usual.unwrap_or(0), Ordering::SeqCst);
+                place.device.store(usual.unwrap_or(0), Ordering::Relaxed);
             }
         });
     }
 
-    /// What rules may be about, by the first and last byte of a name (`EDGE_*`); a byte at a time,
+    /// What rules may be about, by the first and last byte of a name (`EDGE_*`); some bytes at a time,
     /// so that a reader in between finds what was or what will be of each.
     pub fn set_edges(&self, edges: &[u8; 256]) {
         let base = std::mem::offset_of!(bee_settings, edges);
-        for (index, edge) in edges.iter().enumerate() {
-            self.shared.atomic_u8(base + index).store(*edge, Ordering::SeqCst);
-            self.told.atomic_u8(base + index).store(*edge, Ordering::Relaxed);
+        for (index, four) in edges.chunks_exact(4).enumerate() {
+            self.tell(base + 4 * index, u32::from_ne_bytes([four[0], four[1], four[2], four[3]]));
         }
     }
 
@@ -298,26 +314,6 @@ impl Settings {
             self.tell(base + 4 * index, *device);
         }
         self.tell(count, u32::try_from(devices.len()).unwrap_or(0));
-    }
-}
-
-impl Usual {
-    fn told(&self) -> &AtomicU32 {
-        self.state.atomic_u32(std::mem::offset_of!(bee_state, usual))
-    }
-}
-
-/// Which setting the word at this offset belongs to.
-fn name_of(at: usize) -> &'static str {
-    let others = [
-        (std::mem::offset_of!(bee_settings, canary_tgid), "canary_tgid"),
-        (std::mem::offset_of!(bee_settings, names_everywhere), "names_everywhere"),
-    ];
-    let edges = std::mem::offset_of!(bee_settings, edges);
-    match NAMES.iter().chain(&others).find(|row| row.0 == at) {
-        Some(row) => row.1,
-        None if (edges..edges + 256).contains(&at) => "edges",
-        None => "scanned",
     }
 }
 

@@ -100,19 +100,18 @@ fn what_others_write_into_the_settings_is_put_right_and_named() {
     let settings = Settings::new(file.as_fd()).unwrap();
     assert!(settings.put_right().is_empty(), "what was there at the start is right");
     settings.set_generation(1);
+    settings.set_network_inet(3);
     settings.set_scanned(&[5, 6], None);
-    let mut edges = [0; 256];
-    edges[252..].fill(1);
-    settings.set_edges(&edges);
     assert!(settings.put_right().is_empty());
     let list = std::mem::offset_of!(bee_settings, scanned);
+    let inet = std::mem::offset_of!(bee_settings, network_inet);
     let last = size_of::<bee_settings>() - 4;
-    for at in [0, 4, list, list + 4, last] {
+    for at in [0, 4, list, list + 4, inet, last] {
         file.write_all_at(&0x7f00_0001u32.to_ne_bytes(), at as u64).unwrap();
     }
-    assert_eq!(settings.put_right(), ["generation", "policy", "scanned", "edges"]);
-    let words = [0, 4, list, list + 4, last].map(|at| word(&file, at));
-    assert_eq!(words, [1, 7, 5, 6, 0x0101_0101]);
+    assert_eq!(settings.put_right(), ["generation", "policy", "scanned", "network_inet", "edges"]);
+    let words = [0, 4, list, list + 4, inet, last].map(|at| word(&file, at));
+    assert_eq!(words, [1, 7, 5, 6, 3, 0]);
     assert!(settings.put_right().is_empty());
 
     // What most opens are passed over by lies in the other map.
@@ -167,6 +166,14 @@ fn the_usual_file_system_is_told_only_while_nothing_else_is_asked_for() {
     shown.write_all_at(&1u16.to_ne_bytes(), 4).unwrap();
     settings.set_scanned(&[5], Some(6));
     assert_eq!((usual(), word(&shown, 4)), (0, 1));
+    settings.set_scanned(&[5], Some(5));
+    // Nor does anybody else say which it is.
+    shown.write_all_at(&9u32.to_ne_bytes(), 0).unwrap();
+    assert_eq!(settings.put_right(), ["usual"]);
+    assert_eq!((usual(), settings.put_right().len()), (5, 0));
+    // Another life goes on with it.
+    let next = Settings::new(file.as_fd()).unwrap().with_usual(shown.as_fd()).unwrap();
+    assert_eq!((usual(), next.put_right().len()), (5, 0));
 }
 
 #[test]
