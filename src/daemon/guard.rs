@@ -101,8 +101,8 @@ impl Daemon<'_> {
         self.tell_of(sensor, BLIND, since, now);
         self.accounts.ledger.distrust(true);
         Error::failure(format!(
-            "{why}; somebody has taken it out of the kernel, and what happened since {} may not have been seen. This \
-             daemon has no privilege left to load it anew and ends, so that the service manager starts one that does",
+            "{why}: somebody took programs out of the kernel or switched off what calls them, and what happened since \
+             {} may not have been seen. This daemon has no privilege left to load it anew and ends, so that the service manager starts one that does",
             time(since)
         ))
     }

@@ -238,7 +238,7 @@ impl Sensor {
                 .place
                 .is_some_and(|place| !super::exits::is_filled(maps, self.name, part.variant.hook, place));
             let why = match crate::store::object::is_attached(part.link) {
-                _ if emptied => "its program was taken out of the programs at the end of system calls",
+                _ if emptied => "its program was taken out of those that are handed on to",
                 Ok(false) => "its link was detached",
                 // Before 5.15 probes hang on descriptors that tell nothing of themselves.
                 Ok(true) | Err(_) => return None,

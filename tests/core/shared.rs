@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use bee_trace::shared::{Counters, Mapping, Settings, State, emitted};
-use bee_trace::wire::{CAUSE_COUNT, CAUSES, KIND_COUNT, SCANNED_MAX, bee_settings};
+use bee_trace::wire::{CAUSE_COUNT, CAUSES, KIND_COUNT, SCANNED_MAX, bee_settings, bee_state};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 /// A file of some pages, as long as any map here.
@@ -113,6 +113,18 @@ fn what_others_write_into_the_settings_is_put_right_and_named() {
     let words = [0, 4, list, list + 4, inet, last].map(|at| word(&file, at));
     assert_eq!(words, [1, 7, 5, 6, 3, 0]);
     assert!(settings.put_right().is_empty());
+
+    // What most opens are passed over by lies in the other map.
+    let state = memory();
+    let settings = settings.with_usual(state.as_fd()).unwrap();
+    settings.set_scanned(&[5, 6], Some(6));
+    assert!(settings.put_right().is_empty());
+    let usual = std::mem::offset_of!(bee_state, usual);
+    state.write_all_at(&9u32.to_ne_bytes(), usual as u64).unwrap();
+    assert_eq!((settings.put_right(), word(&state, usual)), (vec!["usual"], 6));
+    settings.set_names_everywhere(1);
+    state.write_all_at(&6u32.to_ne_bytes(), usual as u64).unwrap();
+    assert_eq!((settings.put_right(), word(&state, usual)), (vec!["usual"], 0), "names are asked for");
 }
 
 #[test]

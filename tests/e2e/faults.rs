@@ -87,6 +87,7 @@ fn root_what_another_root_changes_is_put_right_and_told() {
     let found = status(&fixture);
     assert_eq!((found.pid, found.guard.altered, found.losses.total), (life, 2, 2), "{:?}", found.guard);
     assert!(found.guard.well == found.guard.looks && found.guard.looks >= 2, "{:?}", found.guard);
+    wait_for("both loss events", 20, || losses(&manager, "altered").len() >= 2);
     let told = losses(&manager, "altered");
     assert_eq!(told.len(), 2);
     assert!(told.iter().all(|loss| loss.text("bee.loss.stage") == "kernel"), "{told:?}");
