@@ -205,7 +205,12 @@ pub const FIELDS: &[Field] = &[
     field("bee.socket.type", "word", "`stream`, `datagram`, `raw`, …", "known"),
     field("bee.socket.protocol", "number", "protocol of the socket", "known"),
     field("bee.signal", "number", "the signal that ended it, or was sent", "`exit` by a signal, `kill`"),
-    field("bee.loss.stage", "word", "where: `kernel`, `decode`, `decide`, or the name of a sink", "`loss`"),
+    field(
+        "bee.loss.stage",
+        "word",
+        "where: `kernel`, `decode`, `decide`, or the name of a sensor or sink",
+        "`loss`",
+    ),
     field("bee.loss.action", "word", "which action", "`loss`, where it can be told"),
     field("bee.loss.cause", "word", "why", "`loss`"),
     field("bee.loss.count", "number", "how many", "`loss`"),

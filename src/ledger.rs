@@ -29,6 +29,7 @@ const AT_MADE: usize = 2;
 const AT_LIVES: usize = 3;
 const AT_SETS: usize = 4;
 const AT_IN_FORCE: usize = 5;
+const AT_DISTRUSTED: usize = 6;
 /// Rings: those in use, and those of a build before that are being emptied.
 pub const RINGS: usize = 4;
 /// Sinks at most.
@@ -265,6 +266,17 @@ impl Ledger {
         self.word(AT_SETS).fetch_add(1, Ordering::Relaxed)
     }
 
+    /// What is kept with it does not report any more: the next life is to load it anew, and go on
+    /// counting here. Or, with `false`, that is done.
+    pub fn distrust(&self, kept: bool) {
+        self.word(AT_DISTRUSTED).store(kept.into(), Ordering::Release);
+    }
+
+    /// Whether the life before found that what is kept with it does not report any more.
+    pub fn is_distrusted(&self) -> bool {
+        self.word(AT_DISTRUSTED).load(Ordering::Acquire) != 0
+    }
+
     /// The file's number, to be told from others by.
     pub fn raw(&self) -> i32 {
         self.file.as_raw_fd()
@@ -326,6 +338,19 @@ mod tests {
         let again = Ledger::adopt(ledger.as_fd().try_clone_to_owned().unwrap()).unwrap();
         drop(ledger);
         assert_eq!([again.next_made(), again.next_set(), again.next_life()], [3, 1, 1]);
+    }
+
+    #[test]
+    fn distrust_outlives_the_life_that_found_it() {
+        let ledger = Ledger::create().unwrap();
+        assert!(!ledger.is_distrusted());
+        ledger.distrust(true);
+        ledger.commit(&mut filled(3));
+        let again = Ledger::adopt(ledger.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        assert!(again.is_distrusted());
+        assert_eq!(*again.read(), filled(3), "it is no part of a reading");
+        again.distrust(false);
+        assert!(!ledger.is_distrusted());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -74,6 +74,13 @@ impl Mapping {
         unsafe { AtomicU32::from_ptr(self.at(offset, 4).cast().as_ptr()) }
     }
 
+    /// The 16-bit word at `offset` (a multiple of 2).
+    pub fn atomic_u16(&self, offset: usize) -> &AtomicU16 {
+        assert!(offset % 2 == 0, "a word off its alignment");
+        // SAFETY: as above.
+        unsafe { AtomicU16::from_ptr(self.at(offset, 2).cast().as_ptr()) }
+    }
+
     /// Bytes nobody writes while the slice lives: a ring's records between
     /// their commit and the move of the consumer position.
     pub fn slice(&self, offset: usize, length: usize) -> &[u8] {
@@ -90,18 +97,53 @@ impl Drop for Mapping {
     }
 }
 
-/// `struct bee_settings`: what the kernel side is told.
+/// `struct bee_settings`: what the kernel side is told, and a copy of it, by which one sees what
+/// others have changed.
 #[derive(Debug)]
-pub struct Settings(Mapping);
+pub struct Settings {
+    shared: Mapping,
+    told: Mapping,
+    usual: Option<Usual>,
+}
+
+/// Where it is told which file system most opens are of, and which that is; 0: none.
+#[derive(Debug)]
+struct Usual {
+    state: Mapping,
+    device: AtomicU32,
+}
+
+impl Usual {
+    fn word(&self) -> &AtomicU32 {
+        self.state.atomic_u32(std::mem::offset_of!(bee_state, usual))
+    }
+}
+
+/// What the word of the settings at `at` is called.
+fn name(at: usize) -> &'static str {
+    if let Some((_, name)) = NAMES.iter().find(|row| row.0 == at) {
+        return name;
+    }
+    match at {
+        _ if at == std::mem::offset_of!(bee_settings, canary_tgid) => "canary_tgid",
+        _ if at == std::mem::offset_of!(bee_settings, names_everywhere) => "names_everywhere",
+        _ if at >= std::mem::offset_of!(bee_settings, edges) => "edges",
+        _ => "scanned",
+    }
+}
 
 macro_rules! setting {
     ($($(#[doc = $doc:literal])+ $set:ident = $field:ident;)+) => {
         impl Settings {
             $($(#[doc = $doc])+
             pub fn $set(&self, value: u32) {
-                self.0.atomic_u32(std::mem::offset_of!(bee_settings, $field)).store(value, Ordering::Release);
+                self.tell(std::mem::offset_of!(bee_settings, $field), value);
             })+
         }
+
+    /// Where each setting begins, with its name.
+    const NAMES: &[(usize, &str)] =
+            &[$((std::mem::offset_of!(bee_settings, $field), stringify!($field)),)+];
     };
 }
 
@@ -116,14 +158,10 @@ setting! {
     set_self_tgid = self_tgid;
     /// The process whose opens teach identities.
     set_scanner_tgid = scanner_tgid;
-    /// A process each of whose opens is an event; 0: none.
-    set_canary_tgid = canary_tgid;
     /// Bit n: some prefix rule has length n.
     set_prefix_lengths = prefix_lengths;
     /// Bit n: some suffix rule has length n.
     set_suffix_lengths = suffix_lengths;
-    /// Nonzero: names are checked on every file system.
-    set_names_everywhere = names_everywhere;
     /// Tokens a process gains per second.
     set_alerts_per_second = alerts_per_second;
     /// Tokens it may hold.
@@ -154,27 +192,128 @@ impl Settings {
     /// # Errors
     /// When it cannot be mapped.
     pub fn new(fd: BorrowedFd<'_>) -> Result<Self> {
-        Mapping::new(fd, 0, size_of::<bee_settings>().next_multiple_of(crate::sys::page_size()), true)
-            .map(Self)
+        let length = size_of::<bee_settings>().next_multiple_of(crate::sys::page_size());
+        let shared = Mapping::new(fd, 0, length, true)?;
+        let told = Mapping::private(length)?;
+        for at in Self::words() {
+            told.atomic_u32(at).store(shared.atomic_u32(at).load(Ordering::Acquire), Ordering::Relaxed);
+        }
+        Ok(Self { shared, told, usual: None })
+    }
+
+    /// With the map called `state`, in which the kernel side finds what holds of most opens:
+    /// `bee_usual` of inodes.bpf.h. Without it each open is told by the settings themselves.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn with_usual(mut self, state: BorrowedFd<'_>) -> Result<Self> {
+        // What an earlier life has told goes on, as the list of file systems does.
+        let usual = Usual { state: State::new(state)?.0, device: AtomicU32::new(0) };
+        usual.device.store(usual.word().load(Ordering::SeqCst), Ordering::Relaxed);
+        self.usual = Some(usual);
+        Ok(self)
+    }
+
+    fn words() -> impl Iterator<Item = usize> {
+        (0..size_of::<bee_settings>()).step_by(4)
+    }
+
+    fn tell(&self, at: usize, value: u32) {
+        self.shared.atomic_u32(at).store(value, Ordering::SeqCst);
+        self.told.atomic_u32(at).store(value, Ordering::Relaxed);
+    }
+
+    /// Puts right what somebody else has written there (root can, by the map's number), and gives
+    /// the names of what that was.
+    pub fn put_right(&self) -> Vec<&'static str> {
+        let mut names = Vec::new();
+        for at in Self::words() {
+            let (shared, told) = (self.shared.atomic_u32(at), self.told.atomic_u32(at));
+            let right = told.load(Ordering::Relaxed);
+            if shared.swap(right, Ordering::SeqCst) != right {
+                names.push(name(at));
+            }
+        }
+        if let Some(usual) = &self.usual {
+            let right = self.usual_now(usual);
+            if usual.word().swap(right, Ordering::SeqCst) != right {
+                names.push("usual");
+            }
+        }
+        names.dedup();
+        names
+    }
+
+    /// Changes what must hold of an open that is passed over by its file system alone: nothing is,
+    /// while it changes.
+    fn change_usual(&self, change: impl FnOnce()) {
+        if let Some(usual) = &self.usual {
+            usual.word().store(0, Ordering::SeqCst);
+        }
+        change();
+        if let Some(usual) = &self.usual {
+            usual.word().store(self.usual_now(usual), Ordering::SeqCst);
+        }
+    }
+
+    /// The usual file system, unless names are asked for on all of them.
+    fn usual_now(&self, usual: &Usual) -> u32 {
+        let asked = [
+            std::mem::offset_of!(bee_settings, canary_tgid),
+            std::mem::offset_of!(bee_settings, names_everywhere),
+        ];
+        let none = asked.into_iter().all(|at| self.told.atomic_u32(at).load(Ordering::Relaxed) == 0);
+        if none { usual.device.load(Ordering::Relaxed) } else { 0 }
+    }
+
+    /// A process each of whose opens is an event; 0: none.
+    pub fn set_canary_tgid(&self, tgid: u32) {
+        self.change_usual(|| self.tell(std::mem::offset_of!(bee_settings, canary_tgid), tgid));
+    }
+
+    /// Nonzero: names are checked on every file system.
+    pub fn set_names_everywhere(&self, value: u32) {
+        self.change_usual(|| self.tell(std::mem::offset_of!(bee_settings, names_everywhere), value));
     }
 
     /// The policy in force.
     pub fn policy(&self) -> u32 {
-        self.0.atomic_u32(std::mem::offset_of!(bee_settings, policy)).load(Ordering::Acquire)
+        self.shared.atomic_u32(std::mem::offset_of!(bee_settings, policy)).load(Ordering::Acquire)
     }
 
     /// Says which file systems (`s_dev`) need no name check. At most
-    /// `SCANNED_MAX`; the rest is checked by name, which loses nothing.
-    pub fn set_scanned(&self, devices: &[u32]) {
-        let count = self.0.atomic_u32(std::mem::offset_of!(bee_settings, scanned_count));
+    /// `SCANNED_MAX`; the rest is checked by name, which loses nothing. `usual`, one of
+    /// them, is the one most opens are of; no sensor asks for files of it but the file sensor, which
+    /// is not so of /proc.
+    pub fn set_scanned(&self, devices: &[u32], usual: Option<u32>) {
+        self.change_usual(|| {
+            self.list_scanned(devices);
+            if let Some(place) = &self.usual {
+                let usual = usual.filter(|usual| devices.contains(usual));
+                place.device.store(usual.unwrap_or(0), Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// What rules may be about, by the first and last byte of a name (`EDGE_*`); some bytes at a time,
+    /// so that a reader in between finds what was or what will be of each.
+    pub fn set_edges(&self, edges: &[u8; 256]) {
+        let base = std::mem::offset_of!(bee_settings, edges);
+        for (index, four) in edges.chunks_exact(4).enumerate() {
+            self.tell(base + 4 * index, u32::from_ne_bytes([four[0], four[1], four[2], four[3]]));
+        }
+    }
+
+    fn list_scanned(&self, devices: &[u32]) {
+        let count = std::mem::offset_of!(bee_settings, scanned_count);
         let base = std::mem::offset_of!(bee_settings, scanned);
         // First none, then the list, then its length: a reader in between checks names.
-        count.store(0, Ordering::SeqCst);
+        self.tell(count, 0);
         let devices = &devices[..devices.len().min(crate::wire::SCANNED_MAX)];
         for (index, device) in devices.iter().enumerate() {
-            self.0.atomic_u32(base + 4 * index).store(*device, Ordering::SeqCst);
+            self.tell(base + 4 * index, *device);
         }
-        count.store(u32::try_from(devices.len()).unwrap_or(0), Ordering::SeqCst);
+        self.tell(count, u32::try_from(devices.len()).unwrap_or(0));
     }
 }
 
@@ -193,22 +332,22 @@ impl State {
 
     /// A watched name was given to an inode the table does not know.
     pub fn names_everywhere(&self) -> bool {
-        self.0.atomic_u32(std::mem::offset_of!(bee_state, names_everywhere)).load(Ordering::SeqCst) != 0
+        self.0.atomic_u16(std::mem::offset_of!(bee_state, names_everywhere)).load(Ordering::SeqCst) != 0
     }
 
     /// The scanner has been there.
     pub fn clear_names_everywhere(&self) {
-        self.0.atomic_u32(std::mem::offset_of!(bee_state, names_everywhere)).store(0, Ordering::SeqCst);
+        self.0.atomic_u16(std::mem::offset_of!(bee_state, names_everywhere)).store(0, Ordering::SeqCst);
     }
 
     /// The identity table could not take one.
     pub fn table_full(&self) -> bool {
-        self.0.atomic_u32(std::mem::offset_of!(bee_state, table_full)).load(Ordering::SeqCst) != 0
+        self.0.atomic_u16(std::mem::offset_of!(bee_state, table_full)).load(Ordering::SeqCst) != 0
     }
 
     /// The table was made anew.
     pub fn clear_table_full(&self) {
-        self.0.atomic_u32(std::mem::offset_of!(bee_state, table_full)).store(0, Ordering::SeqCst);
+        self.0.atomic_u16(std::mem::offset_of!(bee_state, table_full)).store(0, Ordering::SeqCst);
     }
 }
 

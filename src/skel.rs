@@ -17,6 +17,9 @@ pub mod exits {
 pub mod exits_portable {
     include!(concat!(env!("OUT_DIR"), "/exits_portable.skel.rs"));
 }
+pub mod opens {
+    include!(concat!(env!("OUT_DIR"), "/opens.skel.rs"));
+}
 pub mod process {
     include!(concat!(env!("OUT_DIR"), "/process.skel.rs"));
 }

@@ -66,6 +66,15 @@ pub const KNOWN_PROTOCOL: u8 = 4;
 /// places in this list, then connections to AF_UNIX sockets.
 pub const NET_KINDS: [u16; 5] = [KIND_CONNECT, KIND_SEND, KIND_ACCEPT, KIND_LISTEN, KIND_SOCKET];
 pub const NET_UNIX: u32 = 32;
+
+/// `BEE_EDGE_FIRST`: a whole name begins with this byte.
+pub const EDGE_FIRST: u8 = 1;
+/// `BEE_EDGE_LAST`: a whole name ends with it.
+pub const EDGE_LAST: u8 = 2;
+/// `BEE_EDGE_PREFIX`: a rule for beginnings begins with it.
+pub const EDGE_PREFIX: u8 = 4;
+/// `BEE_EDGE_SUFFIX`: a rule for ends ends with it.
+pub const EDGE_SUFFIX: u8 = 8;
 /// Bits of `network_inet`: raw sockets, and those of protocols beside TCP and UDP.
 pub const NET_RAW: u32 = 1;
 pub const NET_PROTOCOL: u32 = 2;

@@ -16,6 +16,9 @@
 #define FMODE_PATH    0x4000
 #define FMODE_CREATED 0x100000
 
+/* Of regular files and directories, unless they are streams: do_dentry_open of fs/open.c. */
+#define FMODE_ATOMIC_POS 0x8000
+
 /* The same on x86 and arm64, and for their 32-bit programs. */
 #define O_ACCMODE 3
 #define O_WRONLY  1

@@ -5,6 +5,7 @@
  */
 #include "core.bpf.h"
 #include "exits.bpf.h"
+#include "hands_on.bpf.h"
 #include "registers.bpf.h"
 
 SEC("tp_btf/sys_exit")

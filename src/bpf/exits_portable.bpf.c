@@ -5,6 +5,7 @@
  */
 #include "nobtf.bpf.h"
 #include "exits.bpf.h"
+#include "hands_on.bpf.h"
 
 SEC("raw_tp/sys_exit")
 int BPF_PROG(exits, __u64 regs)
@@ -12,10 +13,9 @@ int BPF_PROG(exits, __u64 regs)
 	struct bee_saved saved;
 	__u64 number;
 
-	if (bee_saved_read(&saved, regs))
+	if (bee_saved_number_only(&number, regs) || !bee_exit_read(number))
 		return 0;
-	number = bee_saved_number(&saved);
-	if (!bee_exit_read(number))
+	if (bee_saved_read(&saved, regs))
 		return 0;
 	bee_exit_to(ctx, exits_raw, number, bee_saved_compat(&saved));
 	return 0;

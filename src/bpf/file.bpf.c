@@ -83,6 +83,8 @@ static __always_inline int bee_sys_exit(void *address, __u64 number, long ended,
 	/* Other failures changed nothing and showed nothing. */
 	if (result < 0 && result != -EACCES && result != -EPERM)
 		return open;
+	if (open && result >= 0 && bee_usual_read((__u64)bee_descriptor_file(result)))
+		return 0;
 	what = bee_pack(hook, index, is_compat, 0, result);
 	/* Of an open that succeeded only the scanner's has an argument of interest. */
 	opened = open && result >= 0;

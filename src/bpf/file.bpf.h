@@ -147,6 +147,12 @@ __noinline int bee_finish(bee_what what, __u32 tail)
 	return 0;
 }
 
+/* Whether a file of this mode was there before it was opened, and is no device. */
+static __always_inline bool bee_plain(__u32 f_mode)
+{
+	return (f_mode & (FMODE_CREATED | FMODE_ATOMIC_POS)) == FMODE_ATOMIC_POS;
+}
+
 /*
  * Whether an open file is none of ours, in as few steps as can be: most opens of a machine end
  * here. A regular file whose identity is not in the filter, on a file system whose watched files
@@ -154,9 +160,26 @@ __noinline int bee_finish(bee_what what, __u32 tail)
  */
 static __always_inline bool bee_passes(__u32 mode, __u64 number, __u32 device, __u32 f_mode)
 {
-	return !*bee_filter_slot(number, device) && S_ISREG(mode) &&
+	return !*bee_filter_slot(number) && S_ISREG(mode) &&
 	       !(f_mode & (FMODE_CREATED | FMODE_PATH)) && !settings.canary_tgid &&
 	       bee_scanned(device);
+}
+
+/* IS_ERR of linux/err.h: a pointer that is -errno. */
+static __always_inline bool bee_is_error(__u64 pointer)
+{
+	return pointer >= (__u64)-4095;
+}
+
+/* A first and shorter way to tell it, of what most opens are of: see bee_usual. */
+static __always_inline bool bee_is_usual(struct file *file)
+{
+	struct inode *inode;
+
+	if (!bee_plain(file->f_mode))
+		return false;
+	inode = file->f_inode;
+	return !*bee_filter_slot(inode->i_ino) && bee_usual(inode->i_sb->s_dev);
 }
 
 /* Of a file whose fields the verifier lets a program load. */
@@ -170,6 +193,52 @@ static __always_inline bool bee_misses(struct file *file)
 /* What bee_misses_read says of an open file. */
 #define BEE_MISSES  1 /* it is none of ours */
 #define BEE_ON_PROC 2 /* it is of /proc, where the memory sensor looks too */
+
+/* Two fields of a structure at some address, by one reading where they lie near each other:
+ * what it costs is the call, and then each eight bytes. */
+#define BEE_SPAN 48
+
+#define bee_two(bytes, address, type, field, value, other, other_value)                           \
+	({                                                                                        \
+		__u32 at_ = bpf_core_field_offset(type, field);                                   \
+		__u32 other_at_ = bpf_core_field_offset(type, other);                             \
+		__u32 from_ = (at_ < other_at_ ? at_ : other_at_) & ~7u;                          \
+		__u32 more_ = at_ - from_, other_more_ = other_at_ - from_;                       \
+		__u32 size_ = (more_ > other_more_ ? more_ : other_more_) + 8;                    \
+		long failed_ = 0;                                                                 \
+                                                                                                  \
+		/* Not to be added to the stack's address one by one. */                          \
+		barrier_var(more_);                                                               \
+		barrier_var(other_more_);                                                         \
+		if (more_ <= BEE_SPAN - 8 && other_more_ <= BEE_SPAN - 8) {                       \
+			failed_ = bpf_probe_read_kernel(bytes, size_, (void *)(address) + from_); \
+			value = (typeof(value))*(typeof(((type *)0)->field) *)((bytes) + more_);  \
+			other_value = (typeof(other_value))*(                                     \
+				typeof(((type *)0)->other) *)((bytes) + other_more_);             \
+		} else {                                                                          \
+			value = (typeof(value))BPF_CORE_READ((type *)(address), field);           \
+			other_value =                                                             \
+				(typeof(other_value))BPF_CORE_READ((type *)(address), other);     \
+		}                                                                                 \
+		failed_;                                                                          \
+	})
+
+/* bee_is_usual of a file at some address. */
+static __always_inline bool bee_usual_read(__u64 file)
+{
+	__u8 bytes[BEE_SPAN] __attribute__((aligned(8)));
+	__u64 inode, super, number;
+	__u32 f_mode, device = ~0u; /* nobody's */
+
+	if (bee_two(bytes, file, struct file, f_mode, f_mode, f_inode, inode) || !bee_plain(f_mode))
+		return false;
+	if (bee_two(bytes, inode, struct inode, i_ino, number, i_sb, super) ||
+	    *bee_filter_slot(number))
+		return false;
+	bpf_probe_read_kernel(&device, sizeof(device),
+			      (void *)super + bpf_core_field_offset(struct super_block, s_dev));
+	return bee_usual(device);
+}
 
 /* Of a file at some address. By itself, because its copies would lie on the stack of whoever
  * goes on from here. */
@@ -241,7 +310,7 @@ __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value
 	if (S_ISDEV(mode))
 		mask = bee_device_mask(node, mode);
 	mask = bee_blur(mask, tgid);
-	if (*bee_filter_slot(number, device)) {
+	if (*bee_filter_slot(number)) {
 		known = bee_inode_lookup(number, device, settings.policy, generation);
 
 		if (!known && settings.policy_before != settings.policy)

@@ -66,7 +66,21 @@ static __always_inline bool bee_wanted(__u16 kind, __u32 mask, __u8 access)
 	return mask;
 }
 
-/* An act on one or two names, done or refused. */
+/* Whether a name, `length` bytes with its NUL in the tail, may be that of a file the memory sensor
+ * looks at: mem, environ, maps, smaps, smaps_rollup, numa_maps. */
+static __always_inline bool bee_for_memory(struct bee_scratch *buffer, __u32 length)
+{
+	__u16 end;
+
+	if (length < sizeof("mem"))
+		return false;
+	end = buffer->tail[(length - 3) & BEE_TAIL_MASK] << 8 |
+	      buffer->tail[(length - 2) & BEE_TAIL_MASK];
+	return end == ('e' << 8 | 'm') || end == ('o' << 8 | 'n') || end == ('p' << 8 | 's') ||
+	       end == ('u' << 8 | 'p');
+}
+
+/* An act on one or two names, done or refused. Nonzero: the memory sensor may want it too. */
 __noinline int bee_on_given(__u64 regs, bee_what call)
 {
 	struct bee_act unpacked, *act = &unpacked;
@@ -78,18 +92,20 @@ __noinline int bee_on_given(__u64 regs, bee_what call)
 	__u8 access = 0;
 	__u32 mask;
 	__u16 kind;
+	int on;
 
 	bee_unpack(act, regs, call);
 	kind = act->call->kind;
+	on = kind == BEE_KIND_OPEN;
 	if (!buffer) {
 		bee_count(kind, BEE_CAUSE_NO_SCRATCH);
-		return 0;
+		return on;
 	}
 	if (kind == BEE_KIND_OPEN) {
 		__u64 flags = bee_open_flags(act);
 
 		if (flags & BEE_NO_ACCESS)
-			return 0;
+			return on;
 		access = bee_flags_access(flags);
 		/* Without O_EXCL it may have been there before. */
 		if (flags & O_CREAT && flags & O_EXCL && BEE_WHAT_RESULT(call) >= 0)
@@ -103,8 +119,10 @@ __noinline int bee_on_given(__u64 regs, bee_what call)
 	__builtin_memset(second, 0, sizeof(*second));
 	if (bee_read_given(0, bee_arg(act, act->call->name), 0)) {
 		bee_count(kind, BEE_CAUSE_UNREADABLE);
-		return 0;
+		return on;
 	}
+	if (on)
+		on = bee_for_memory(buffer, first->name_length);
 	if (act->call->name_2 != NO_ARG &&
 	    bee_read_given(first->name_length, bee_arg(act, act->call->name_2),
 			   kind == BEE_KIND_SYMLINK ? 1 | BEE_TEXT_OF_LINK : 1)) {
@@ -116,10 +134,10 @@ __noinline int bee_on_given(__u64 regs, bee_what call)
 	}
 	mask = bee_act_mask(kind, first->mask | second->mask, value, value_2);
 	if (!bee_wanted(kind, mask, access))
-		return 0;
+		return on;
 	if (tgid == settings.self_tgid || tgid == settings.scanner_tgid) {
 		bee_count(kind, BEE_CAUSE_SELF);
-		return 0;
+		return on;
 	}
 	record = bee_fixed(buffer, struct bee_file);
 	bee_begin(0, kind, BEE_WHAT_HOOK(call), sizeof(*record));
@@ -134,9 +152,10 @@ __noinline int bee_on_given(__u64 regs, bee_what call)
 	record->length[BEE_PART_NAME] = first->name_length;
 	record->length[BEE_PART_NAME_2] = second->name_length;
 	bee_submit(0, sizeof(*record), first->name_length + second->name_length, 1);
-	return 0;
+	return on;
 }
 
+/* Nonzero: the memory sensor may want it too. */
 static __always_inline int bee_sys_exit(__u64 regs, long ended)
 {
 	const struct bee_call *call;
@@ -148,7 +167,7 @@ static __always_inline int bee_sys_exit(__u64 regs, long ended)
 
 	/* Other failures changed nothing and showed nothing. */
 	if (result < 0 && result != -EACCES && result != -EPERM)
-		return 0;
+		return 1;
 	if (bee_saved_read(&saved, regs))
 		return 0;
 	number = bee_saved_number(&saved);
@@ -176,8 +195,8 @@ static __always_inline int bee_sys_exit(__u64 regs, long ended)
 SEC("raw_tp/sys_exit")
 int BPF_PROG(raw_tp__sys_exit, __u64 regs, long ended)
 {
-	bee_sys_exit(regs, ended);
-	bee_hand_on(ctx, exits_raw, BEE_READER_MEMORY);
+	if (bee_sys_exit(regs, ended))
+		bee_hand_on(ctx, exits_raw, BEE_READER_MEMORY);
 	return 0;
 }
 

@@ -54,12 +54,6 @@ static __always_inline bool bee_refusal(long result)
 	return result == -EACCES || result == -EPERM;
 }
 
-/* IS_ERR of linux/err.h: a pointer that is -errno. */
-static __always_inline bool bee_is_error(__u64 pointer)
-{
-	return pointer >= (__u64)-4095;
-}
-
 /* An open that succeeded, of a file that may be one of ours. */
 static __always_inline int bee_opened(struct file *file, __u16 hook, __u8 slot)
 {
@@ -82,7 +76,8 @@ static __always_inline int bee_open_ended(int dfd, struct filename *pathname,
 	if (!bee_active())
 		return 0;
 	if (!bee_is_error((__u64)file))
-		return bee_misses(file) ? 0 : bee_opened(file, hook, SLOT_OPEN);
+		return bee_is_usual(file) || bee_misses(file) ? 0
+							      : bee_opened(file, hook, SLOT_OPEN);
 	result = bee_number(file);
 	flags = BPF_CORE_READ(op, open_flag);
 	if (!bee_refusal(result) || flags & FMODE_EXEC)
@@ -93,18 +88,31 @@ static __always_inline int bee_open_ended(int dfd, struct filename *pathname,
 			      access | BEE_ACCESS_OF_KERNEL);
 }
 
+/* Whether the memory sensor may want it: its program runs by itself where none hands on. */
+static __always_inline bool bee_for_memory(struct file *file)
+{
+	return bee_found.exits &&
+	       (bee_is_error((__u64)file) || file->f_inode->i_sb->s_magic == PROC_SUPER_MAGIC);
+}
+
 SEC("fexit/do_filp_open")
 int BPF_PROG(fexit__do_filp_open, int dfd, struct filename *pathname, const struct open_flags *op,
 	     struct file *file)
 {
-	return bee_open_ended(dfd, pathname, op, file, BEE_HOOK_FEXIT_DO_FILP_OPEN);
+	bee_open_ended(dfd, pathname, op, file, BEE_HOOK_FEXIT_DO_FILP_OPEN);
+	if (bee_for_memory(file))
+		bee_hand_on(ctx, opens_typed, BEE_READER_MEMORY);
+	return 0;
 }
 
 SEC("fexit/do_file_open")
 int BPF_PROG(fexit__do_file_open, int dfd, struct filename *pathname, const struct open_flags *op,
 	     struct file *file)
 {
-	return bee_open_ended(dfd, pathname, op, file, BEE_HOOK_FEXIT_DO_FILE_OPEN);
+	bee_open_ended(dfd, pathname, op, file, BEE_HOOK_FEXIT_DO_FILE_OPEN);
+	if (bee_for_memory(file))
+		bee_hand_on(ctx, opens_typed, BEE_READER_MEMORY);
+	return 0;
 }
 
 SEC("fexit/do_file_open_root")
@@ -120,7 +128,8 @@ int BPF_PROG(fexit__do_file_open_root, const struct path *root, const char *name
 SEC("kprobe/security_file_open")
 int BPF_KPROBE(kprobe__security_file_open, struct file *file)
 {
-	if (!bee_active() || bee_misses_read((__u64)file) & BEE_MISSES)
+	if (bee_usual_read((__u64)file) || !bee_active() ||
+	    bee_misses_read((__u64)file) & BEE_MISSES)
 		return 0;
 	/* A stacked file system opens the file below: the caller's is seen by itself. Before
 	 * 6.5 such a file has the path of the one above and its own inode. */
@@ -190,13 +199,17 @@ static __always_inline int bee_open_refused(struct file *file, __u16 hook)
 SEC("kretprobe/do_filp_open")
 int BPF_KRETPROBE(kretprobe__do_filp_open, struct file *file)
 {
-	return bee_open_refused(file, BEE_HOOK_KRETPROBE_DO_FILP_OPEN);
+	bee_open_refused(file, BEE_HOOK_KRETPROBE_DO_FILP_OPEN);
+	bee_hand_on(ctx, opens_probed, BEE_READER_MEMORY);
+	return 0;
 }
 
 SEC("kretprobe/do_file_open")
 int BPF_KRETPROBE(kretprobe__do_file_open, struct file *file)
 {
-	return bee_open_refused(file, BEE_HOOK_KRETPROBE_DO_FILE_OPEN);
+	bee_open_refused(file, BEE_HOOK_KRETPROBE_DO_FILE_OPEN);
+	bee_hand_on(ctx, opens_probed, BEE_READER_MEMORY);
+	return 0;
 }
 
 /* --- acts on names: their beginning ----------------------------------------------- */

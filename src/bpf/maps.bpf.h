@@ -301,6 +301,21 @@ struct {
 	__type(value, __u32);
 } exits_raw SEC(".maps");
 
+/* The same at the end of opens: see opens.bpf.c. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, BEE_READER_COUNT);
+	__type(key, __u32);
+	__type(value, __u32);
+} opens_typed SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, BEE_READER_COUNT);
+	__type(key, __u32);
+	__type(value, __u32);
+} opens_probed SEC(".maps");
+
 /* For a program that has done with a call another sensor reads too. */
 #define bee_hand_on(ctx, array, reader)                            \
 	do {                                                       \

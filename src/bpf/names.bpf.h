@@ -64,14 +64,26 @@ __noinline int bee_affix_step(__u32 place, __u32 length, __u32 i, __u32 rule)
 	return 0;
 }
 
+/* Whether a rule may be about the name at `place`, by its first and last byte: of most names that
+ * is all that is looked at. */
+static __always_inline bool bee_edged(struct bee_scratch *buffer, __u32 place, __u32 length)
+{
+	__u8 first = settings.edges[buffer->tail[place & BEE_TAIL_MASK]];
+	__u8 last = settings.edges[buffer->tail[(place + length - 1) & BEE_TAIL_MASK]];
+
+	return (first & BEE_EDGE_FIRST && last & BEE_EDGE_LAST) || first & BEE_EDGE_PREFIX ||
+	       last & BEE_EDGE_SUFFIX;
+}
+
 /* Last component: exact name, prefixes, suffixes, anchors. */
 __noinline __u32 bee_test_leaf(__u32 place, __u32 length)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
-	__u64 hash = bee_hash(place, length);
+	__u64 hash;
 
-	if (!buffer)
+	if (!buffer || !length || !bee_edged(buffer, place, length))
 		return 0;
+	hash = bee_hash(place, length);
 	buffer->affix.mask = bee_rule(BEE_RULE_EXACT, 0, hash);
 	if (bee_rule(BEE_RULE_ANCHOR, 0, hash))
 		buffer->affix.mask |= BEE_WATCH_ANCHOR;
@@ -94,8 +106,12 @@ __noinline __u32 bee_test_leaf(__u32 place, __u32 length)
 
 __noinline __u32 bee_test_directories(__u32 place, __u32 length)
 {
-	__u64 hash = bee_hash(place, length);
+	struct bee_scratch *buffer = bee_scratch(place);
+	__u64 hash;
 
+	if (!buffer || !length || !bee_edged(buffer, place, length))
+		return 0;
+	hash = bee_hash(place, length);
 	return (bee_rule(BEE_RULE_DIRECTORY, 0, hash) & 0xf) |
 	       (bee_rule(BEE_RULE_PARENT, 0, hash) & 0xf) << BEE_DIRECT;
 }

@@ -140,6 +140,19 @@ static __always_inline __u32 bee_saved_stack_at(const struct bee_saved *saved)
 }
 #endif
 
+/* The number of the call alone: what most calls are passed over by. Nonzero where the registers
+ * cannot be read, which does not happen. */
+static __always_inline long bee_saved_number_only(__u64 *number, __u64 regs)
+{
+	struct bee_saved saved = {};
+	long failed = bpf_probe_read_kernel(&saved.number, sizeof(saved.number),
+					    (void *)regs + BEE_SAVED_AT +
+						    __builtin_offsetof(struct bee_saved, number));
+
+	*number = bee_saved_number(&saved);
+	return failed;
+}
+
 /* Nonzero where the registers cannot be read, which does not happen. */
 static __always_inline long bee_saved_read(struct bee_saved *saved, __u64 regs)
 {

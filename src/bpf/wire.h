@@ -489,6 +489,12 @@ struct bee_bucket {
 #define BEE_SCANNED_MAX 32 /* file systems checked by identity; more are checked by name */
 
 /* Everything that can change while running; one mapped page, written by user space only. */
+/* What a rule tells of the first and the last byte of a name it may be about. */
+#define BEE_EDGE_FIRST	1 /* a whole name begins with it */
+#define BEE_EDGE_LAST	2 /* a whole name ends with it */
+#define BEE_EDGE_PREFIX 4 /* a rule that asks for nothing but the beginning begins with it */
+#define BEE_EDGE_SUFFIX 8 /* a rule that asks for nothing but the end ends with it */
+
 struct bee_settings {
 	__u32 generation;    /* objects of another generation do nothing */
 	__u32 policy;	     /* keys of the rules and identities in force */
@@ -512,13 +518,18 @@ struct bee_settings {
 	__u32 network_families;		/* sockets of address family n are told: bit n */
 	__u32 network_families_2;	/* of 32 + n */
 	__u32 network_inet;		/* BEE_NET_RAW, BEE_NET_PROTOCOL */
+	__u8 edges[256];		/* BEE_EDGE_*: what may begin or end with this byte */
 };
 
 /* Written by the kernel side, read by user space. */
 struct bee_state {
-	__u32 names_everywhere; /* set when a directory or name came that must be scanned; user
+	/* These three are read as one number, which is that of a device only while the two others
+	 * are 0: see bee_usual. User space writes the first: s_dev of the file system most opens
+	 * are of, while it needs no name check and nothing else asks for one; else 0. */
+	__u32 usual;
+	__u16 names_everywhere; /* set when a directory or name came that must be scanned; user
 				   space clears it */
-	__u32 table_full;	/* the identity table could not take one */
+	__u16 table_full;	/* the identity table could not take one */
 	__u64 woken[2];		/* when the reader of each ring was last woken by force */
 	__u64 zero;		/* always 0, which the verifier cannot know: see bee_unknown */
 	__u64 network_hooks;	/* cgroup hooks that have run: see network.bpf.h */

@@ -2,7 +2,7 @@
 //! Reads files and nothing else; what they say is `load`'s business.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -138,7 +138,14 @@ pub fn document(file: File, shown: &Path) -> Result<Document> {
     }
     let limit = MAX_DOCUMENT as u64 + 1;
     let mut bytes = Vec::new();
-    file.take(limit).read_to_end(&mut bytes).map_err(|error| wrong(shown, &error.to_string()))?;
+    (&file).take(limit).read_to_end(&mut bytes).map_err(|error| wrong(shown, &error.to_string()))?;
+    let after = file.metadata().map_err(|error| wrong(shown, &error.to_string()))?;
+    if is_torn(&facts, &after) {
+        return Err(wrong(
+            shown,
+            "was changed while it was read; try again. Write a new file beside it and rename it: then this cannot be",
+        ));
+    }
     if bytes.len() > MAX_DOCUMENT {
         return Err(wrong(shown, "is longer than 1 MiB, which no configuration is"));
     }
@@ -148,6 +155,13 @@ pub fn document(file: File, shown: &Path) -> Result<Document> {
         wrong(shown, &format!("is not UTF-8 (line {line}); save it in that encoding"))
     })?;
     Ok(Document { name: shown.display().to_string(), text })
+}
+
+/// Whether somebody wrote into a file between two looks. (One that was renamed over it meanwhile
+/// changes neither of these: it was read whole.)
+fn is_torn(before: &Metadata, after: &Metadata) -> bool {
+    let facts = |file: &Metadata| (file.len(), file.mtime(), file.mtime_nsec());
+    facts(before) != facts(after)
 }
 
 fn wrong(path: &Path, what: &str) -> Error {
@@ -163,4 +177,30 @@ fn failed(path: &Path, errno: Errno) -> Error {
         other => format!("cannot be read: {}", other.desc()),
     };
     wrong(path, &what)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_somebody_writes_into_is_torn_and_one_that_is_replaced_is_not() {
+        let directory = std::env::temp_dir().join(format!("bee-source-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("config.toml");
+        std::fs::write(&path, "[file]\n").unwrap();
+        let file = File::open(&path).unwrap();
+        let before = file.metadata().unwrap();
+        std::fs::write(directory.join("new"), "[limits]\n").unwrap();
+        std::fs::rename(directory.join("new"), &path).unwrap();
+        assert!(!is_torn(&before, &file.metadata().unwrap()), "it is still the old one");
+        let mut file = std::fs::OpenOptions::new().read(true).append(true).open(&path).unwrap();
+        let before = file.metadata().unwrap();
+        file.write_all(b"# more\n").unwrap();
+        assert!(is_torn(&before, &file.metadata().unwrap()));
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

@@ -45,6 +45,8 @@ pub struct Status {
     pub losses: Losses,
     /// The process that finds watched files.
     pub scanner: Scanner,
+    /// Whether what is in the kernel still is as the daemon put it there.
+    pub guard: Guard,
     /// Memory and time.
     pub process: Process,
     /// The control socket itself.
@@ -186,6 +188,20 @@ pub struct Scanner {
     pub idle: bool,
     /// File systems on which files are known by identity.
     pub filesystems: u64,
+}
+
+/// Looks at what is in the kernel, at half of the watchdog's time: `docs/faults.md`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(default)]
+pub struct Guard {
+    /// So far in this life; without a watchdog there are none.
+    pub looks: u64,
+    /// Of these, those that found all well.
+    pub well: u64,
+    /// Times that somebody else had changed settings or rules, which were put right.
+    pub altered: u64,
+    /// How long ago the last was that found all well.
+    pub last_well_seconds_ago: Option<u64>,
 }
 
 /// The daemon's own process; what cannot be read is not there.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::guard::Canary;
 use super::notify::Notify;
 use super::{Daemon, start::Options};
 use crate::config::{Config, Limits};
@@ -164,6 +165,9 @@ fn adopt(set: &Set, own: &Manifest, limits: &Limits) -> Result<Adopted> {
         return Err(Error::failure(why));
     }
     let ledger = Ledger::adopt(set.ledger.try_clone()?).map_err(|error| error.context("its ledger"))?;
+    if ledger.is_distrusted() {
+        return Err(Error::failure("its programs did not report any more what was done"));
+    }
     let maps = Maps::adopt(limits, |name| set.map(name))?;
     let mut sensors = Vec::new();
     for sensor in &set.manifest.sensors {
@@ -173,7 +177,11 @@ fn adopt(set: &Set, own: &Manifest, limits: &Limits) -> Result<Adopted> {
             let (point, hook, tier, name) = (&part.point, &part.hook, &part.tier, &part.name);
             parts.push(Kept { point, hook, tier, name, link, program, place: part.place });
         }
-        sensors.push(Sensor::held(&sensor.name, parts, &maps)?);
+        let held = Sensor::held(&sensor.name, parts, &maps)?;
+        if let Some((hook, why)) = held.detached(&maps) {
+            return Err(Error::failure(format!("{hook} of the {} sensor: {why}", sensor.name)));
+        }
+        sensors.push(held);
     }
     if sensors.is_empty() {
         return Err(Error::failure("it has no sensor"));
@@ -305,7 +313,7 @@ impl Daemon<'_> {
     /// taken over still works.
     pub(super) fn prove_adopted(&mut self) -> Result<()> {
         self.catch_up(Instant::now() + CATCH_UP);
-        if self.canary_returns() {
+        if self.canary() == Canary::Back {
             return Ok(());
         }
         Err(Error::failure(

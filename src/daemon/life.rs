@@ -5,6 +5,8 @@
 use std::time::Instant;
 
 use super::Daemon;
+use super::guard::Canary;
+use crate::error::Result;
 use crate::probe::Tier;
 
 /// Turns of the loop that a canary's record may wait behind others.
@@ -37,26 +39,25 @@ impl Daemon<'_> {
     }
 
     /// Tells the manager what changed, and that it lives if that is due and true.
-    pub(super) fn show_life(&mut self, now: Instant) {
+    ///
+    /// # Errors
+    /// When a sensor is blind.
+    pub(super) fn show_life(&mut self, now: Instant) -> Result<()> {
         if !self.notify.is_heard() {
-            return;
+            return Ok(());
         }
         let words = self.in_words();
         self.notify.status(&words);
         if self.notify.due().is_some_and(|due| due <= now) {
-            let alive = self.canary_returns();
-            if !alive {
-                tracing::warn!(
-                    "an open of the daemon's own was not reported to it; the service manager is given no sign of life"
-                );
-            }
+            let alive = self.look()?;
             self.notify.feed(alive, now);
         }
+        Ok(())
     }
 
     /// Opens a file and waits for the file sensor's record of it. Where no file sensor
     /// runs, that the loop turns is all there is to show.
-    pub(super) fn canary_returns(&mut self) -> bool {
+    pub(super) fn canary(&mut self) -> Canary {
         let hooks: Vec<u16> = self
             .sensors
             .iter()
@@ -64,9 +65,10 @@ impl Daemon<'_> {
             .flat_map(|sensor| sensor.attached.iter().map(|(_, variant)| variant.id))
             .collect();
         if hooks.is_empty() {
-            return true;
+            return Canary::Back;
         }
         self.drain();
+        let turned_away = self.turned_away();
         let own = std::process::id();
         self.pipeline.canary = crate::pipeline::Canary { pid: own, ..Default::default() };
         self.settings.set_canary_tgid(own);
@@ -85,6 +87,10 @@ impl Daemon<'_> {
             }
         }
         self.pipeline.canary = Default::default();
-        heard
+        match heard {
+            true => Canary::Back,
+            false if self.turned_away() != turned_away => Canary::NoRoom,
+            false => Canary::Away,
+        }
     }
 }

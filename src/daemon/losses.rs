@@ -50,6 +50,11 @@ impl Losses {
         }
     }
 
+    /// A loss that no counter here has was told at `now` (wall time, ns), and no other waits.
+    pub fn told_until(&mut self, now: u64) {
+        self.since = now;
+    }
+
     /// All that was told; of the sensors the caller knows which they are.
     pub fn told(&self) -> Told {
         let mut told = Told { since: self.since, ..Told::default() };

@@ -9,6 +9,7 @@ mod accounts;
 mod control;
 mod filesystems;
 mod flows;
+mod guard;
 mod keep;
 mod life;
 mod losses;
@@ -37,7 +38,7 @@ use crate::control::protocol::Reload;
 use crate::decide::Decide;
 use crate::decode;
 use crate::error::{Error, Result};
-use crate::event::{Action, Body, Event, Flags, Outcome, Severity};
+use crate::event::{Action, Body, Event, Flags, Loss, Outcome, Severity};
 use crate::ledger::RINGS;
 use crate::pipeline::{Errand, Fate, Pipeline, action};
 use crate::probe::FAMILIES;
@@ -49,6 +50,7 @@ use accounts::{Accounts, STRIDE};
 use control::Hands;
 use filesystems::FileSystems;
 use flows::Flows;
+use guard::Guard;
 use losses::Losses;
 use notify::Notify;
 use overlap::Overlap;
@@ -62,6 +64,9 @@ const GATHER: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(
 const TURN: usize = 8192;
 /// Losses are told at most this often.
 const TELL: Duration = Duration::from_secs(1);
+/// A daemon whose scanner ends when it is younger goes on without: else one that cannot live would
+/// have the service manager give up on both.
+const YOUNG: Duration = Duration::from_secs(60);
 /// How long the sinks may take to write what is left at the end.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -106,13 +111,18 @@ pub struct Daemon<'a> {
     until: Option<Instant>,
     hands: Hands,
     notify: Notify,
+    guard: Guard,
+    /// Why the next turn is the last.
+    ending: Option<Error>,
+    /// Wall time, nanoseconds since 1970.
+    begun: u64,
 }
 
 impl Daemon<'_> {
     /// Watches until told to stop; then detaches, drains and says so.
     ///
     /// # Errors
-    /// When waiting itself fails.
+    /// When waiting itself fails; when what was loaded does not report any more.
     pub fn run(mut self) -> Result<()> {
         let mut happened = Vec::new();
         if let Some(until) = self.until {
@@ -137,7 +147,7 @@ impl Daemon<'_> {
                         if self.filesystems.changed(&mut self.mountinfo) {
                             self.scans.want(now);
                         }
-                        self.settings.set_scanned(self.filesystems.list());
+                        self.settings.set_scanned(self.filesystems.list(), self.filesystems.usual());
                     }
                 }
             }
@@ -151,7 +161,13 @@ impl Daemon<'_> {
                 self.serve(now);
             }
             self.housekeeping(now);
-            self.show_life(now);
+            if let Err(blind) = self.show_life(now) {
+                self.ending = Some(blind);
+            }
+            if let Some(why) = self.ending.take() {
+                self.finish()?;
+                return Err(why);
+            }
             self.feed_watchers();
             let sinks = self.pipeline.sinks.iter().filter_map(|sink| sink.due());
             let others =
@@ -375,6 +391,12 @@ impl Daemon<'_> {
                     self.settings.set_names_everywhere(1);
                     let outcome = self.refused_reload(&error);
                     self.hands.abandon(outcome);
+                    if self.stored.is_some() && self.started.elapsed() >= YOUNG {
+                        self.ending = Some(Error::failure(
+                            "a scanner can only be made with privileges: this daemon ends, so that the service \
+                             manager starts one that takes over what runs and has a scanner",
+                        ));
+                    }
                     return;
                 }
             };
@@ -403,7 +425,7 @@ impl Daemon<'_> {
                         self.drain();
                         let point = std::os::unix::ffi::OsStrExt::as_bytes(point.as_os_str());
                         if self.filesystems.complete(point) {
-                            self.settings.set_scanned(self.filesystems.list());
+                            self.settings.set_scanned(self.filesystems.list(), self.filesystems.usual());
                         }
                     }
                 }
@@ -534,14 +556,23 @@ impl Daemon<'_> {
         let now = self.pipeline.enrich.clock.wall(now);
         let sinks: Vec<_> = self.pipeline.sinks.iter().map(|sink| (sink.name(), sink.counters())).collect();
         let skipped: Vec<_> = self.sensors.iter().map(|sensor| (sensor.name, sensor.skipped())).collect();
-        let mut told = false;
-        for loss in self.losses.take(&self.counters, &self.pipeline.stages, &sinks, &skipped, now) {
+        let losses = self.losses.take(&self.counters, &self.pipeline.stages, &sinks, &skipped, now);
+        self.tell(&losses, now);
+        for sink in &self.pipeline.sinks {
+            if let Some(problem) = sink.problem() {
+                tracing::warn!("{}: {problem}", sink.name());
+            }
+        }
+    }
+
+    /// Makes `loss` events of these; `now`: wall time, nanoseconds since 1970.
+    fn tell(&mut self, losses: &[Loss], now: u64) {
+        for loss in losses {
             self.hands.lost += loss.count;
             self.hands.last_loss = Some(now);
-            self.emit(Action::Loss, Severity::High, Body::Loss(loss));
-            told = true;
+            self.emit(Action::Loss, Severity::High, Body::Loss(loss.clone()));
         }
-        if told {
+        if !losses.is_empty() {
             let mut told = self.losses.told();
             told.total = self.hands.lost;
             for (sensor, count) in self.sensors.iter().zip(self.losses.skipped()) {
@@ -552,15 +583,15 @@ impl Daemon<'_> {
             self.accounts.told(told);
             self.accounts.mark(&self.rings, &mut self.pipeline);
         }
-        for sink in &self.pipeline.sinks {
-            if let Some(problem) = sink.problem() {
-                tracing::warn!("{}: {problem}", sink.name());
-            }
-        }
     }
 
-    fn stop(mut self) -> Result<()> {
+    fn stop(self) -> Result<()> {
         self.notify.stopping();
+        self.finish()
+    }
+
+    /// Detaches or leaves what runs, drains, says so.
+    fn finish(mut self) -> Result<()> {
         self.tell_losses();
         if self.stored.is_none() {
             for sensor in &mut self.sensors {

@@ -74,15 +74,41 @@ impl<'a> Policies<'a> {
         // Both sets of lengths hold while the word changes: a superset tests more, never less.
         self.settings.set_prefix_lengths(prefixes | old.prefix_lengths);
         self.settings.set_suffix_lengths(suffixes | old.suffix_lengths);
+        self.settings.set_edges(&self.rules.edges.with(&old.edges));
         self.settings.set_every_directory(u32::from(self.rules.every_directory));
-        self.settings.set_scanned(&[]);
+        self.settings.set_scanned(&[], None);
         self.settings.set_policy_before(if self.current == 0 { next } else { self.current });
         self.settings.set_policy(next);
         self.settings.set_prefix_lengths(prefixes);
         self.settings.set_suffix_lengths(suffixes);
+        self.settings.set_edges(&self.rules.edges.0);
         self.delete(self.current, &old);
         self.current = next;
         Ok(())
+    }
+
+    /// Puts back rules in force that somebody else has taken out or changed (root can, by the map's
+    /// number); how many there were.
+    pub fn put_right(&self) -> usize {
+        let Ok(map) = self.maps.get("rules") else { return 0 };
+        let mut wrong = 0;
+        for rule in &self.rules.rules {
+            let key = key(self.current, rule);
+            let value = u32::from(rule.mask).to_ne_bytes();
+            let is = map.lookup(wire::bytes(&key), MapFlags::ANY);
+            if !matches!(is, Ok(Some(is)) if is == value) {
+                wrong += 1;
+                if let Err(error) = map.update(wire::bytes(&key), &value, MapFlags::ANY) {
+                    tracing::error!("a rule of the watch lists cannot be put back: {error}");
+                }
+            }
+        }
+        wrong
+    }
+
+    /// The maps the rules are in, and all others.
+    pub fn maps(&self) -> &'a Maps {
+        self.maps
     }
 
     /// Whether the lists in force want every rename told.

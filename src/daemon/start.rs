@@ -13,6 +13,7 @@ use super::accounts::Accounts;
 use super::control::Hands;
 use super::filesystems::FileSystems;
 use super::flows::Flows;
+use super::guard::Guard;
 use super::keep;
 use super::losses::Losses;
 use super::notify::Notify;
@@ -137,7 +138,8 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
             "this kernel (before 5.19) wants CAP_BPF for every change of a map: it is the one kept"
         );
     }
-    let settings = Settings::new(maps.get("settings")?.as_fd())?;
+    let usual = maps.get("state")?.as_fd();
+    let settings = Settings::new(maps.get("settings")?.as_fd())?.with_usual(usual)?;
     let state = State::new(maps.get("state")?.as_fd())?;
     let counters = Counters::new(maps.get("counters")?.as_fd())?;
     let mut accounts = Accounts::new(ledger, &mut sinks)?;
@@ -208,6 +210,8 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     };
     let mut hands = hands;
     hands.lost = told.total;
+    // Until the first loss that is when everything began.
+    hands.last_loss = (told.total > 0).then_some(told.since);
     if !resumed {
         accounts.told(losses.told());
     }
@@ -241,6 +245,9 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
         until: options.duration.map(|span| started + span),
         hands,
         notify,
+        guard: Guard::default(),
+        ending: None,
+        begun: now,
         config,
     };
     if !is_adopted {
@@ -258,6 +265,7 @@ pub fn start(loaded: Loaded, options: &Options) -> Result<()> {
     returned.take_back(&daemon.notify);
     if !is_adopted {
         daemon.hand_over(&own_list, &maps);
+        daemon.accounts.ledger.distrust(false);
     }
     if let Some(overlap) = &mut daemon.overlap {
         overlap.take_over(crate::sys::Clock::boot_now()?, Instant::now());

@@ -75,6 +75,13 @@ impl Daemon<'_> {
                 idle: self.scans.is_idle(),
                 filesystems: count(self.filesystems.list().len()),
             },
+            guard: status::Guard {
+                looks: self.guard.looks,
+                well: self.guard.well,
+                altered: self.guard.altered,
+                last_well_seconds_ago: (self.guard.last_well > 0)
+                    .then(|| seconds.saturating_sub(Duration::from_nanos(self.guard.last_well).as_secs())),
+            },
             control: self.hands.server.as_ref().map(|server| server.status()).unwrap_or_default(),
         }
     }

@@ -279,7 +279,7 @@ pub struct Kernel<'a> {
 /// Events that were lost between two counter readings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// Where: `kernel`, `decode`, `decide`, or a sink's name.
+    /// Where: `kernel`, `decode`, `decide`, or a sensor's or sink's name.
     pub stage: &'static str,
     /// Which action was lost; `None` where it can no longer be told.
     pub action: Option<Action>,

@@ -1,5 +1,6 @@
 //! One program at the end of every system call, for all sensors that read there: it goes on to
-//! the sensor whose call it is (`src/bpf/exits.bpf.h`). What every call of the machine pays is
+//! the sensor whose call it is (`src/bpf/exits.bpf.h`). And one at the end of every open, for the
+//! two that look there (`src/bpf/opens.bpf.c`). What every call of the machine pays is
 //! one program's run, however many sensors there are.
 //!
 //! Where the kernel does not take it (arm64 before 6.0 does not let programs with functions of
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use libbpf_rs::{Link, MapCore as _, MapFlags, MapHandle, ProgramMut};
 
 use super::loader::{self, Load, Maps};
+use super::maps::SCRATCH;
 use super::tables;
 use super::types::TypesFile;
 use crate::error::{Error, Result};
@@ -22,15 +24,25 @@ struct Kind {
     /// The array: maps.bpf.h.
     array: &'static str,
     load: Load,
+    /// The program in front.
+    program: &'static str,
 }
 
-const KINDS: [Kind; 2] = [
-    Kind { hook: "tp_btf/sys_exit", array: "exits_typed", load: tables::EXITS },
-    Kind { hook: "raw_tp/sys_exit", array: "exits_raw", load: tables::EXITS_PORTABLE },
+const fn opens(hook: &'static str, array: &'static str, program: &'static str) -> Kind {
+    Kind { hook, array, load: tables::OPENS, program }
+}
+
+const KINDS: [Kind; 6] = [
+    Kind { hook: "tp_btf/sys_exit", array: "exits_typed", load: tables::EXITS, program: "exits" },
+    Kind { hook: "raw_tp/sys_exit", array: "exits_raw", load: tables::EXITS_PORTABLE, program: "exits" },
+    opens("fexit/do_filp_open", "opens_typed", "fexit__do_filp_open"),
+    opens("fexit/do_file_open", "opens_typed", "fexit__do_file_open"),
+    opens("kretprobe/do_filp_open", "opens_probed", "kretprobe__do_filp_open"),
+    opens("kretprobe/do_file_open", "opens_probed", "kretprobe__do_file_open"),
 ];
 
-/// Of the program in front; it has another beside it, which is loaded as a trial.
-const PROGRAM: &str = "exits";
+/// What lies beside the program in front, and is loaded as a trial.
+const TRIAL: &str = "hands_on";
 
 /// The place of a sensor's program in an array: `enum bee_reader`.
 fn place(sensor: &str) -> Option<u32> {
@@ -53,7 +65,7 @@ pub(crate) fn is_filled(maps: &Maps, sensor: &str, hook: &str, number: u32) -> b
 /// The programs in front that are attached.
 #[derive(Debug, Default)]
 pub(crate) struct Exits {
-    attached: Mutex<[Weak<Front>; 2]>,
+    attached: Mutex<[Weak<Front>; KINDS.len()]>,
 }
 
 /// A program in front, attached as long as a sensor uses it.
@@ -84,7 +96,7 @@ impl Exits {
             None => match Front::new(of_kind, btf, maps) {
                 Ok(front) => Arc::new(front),
                 Err(why) => {
-                    tracing::debug!(hook, %why, "each sensor reads the ends of system calls by itself");
+                    tracing::debug!(hook, %why, "each sensor has its own program there");
                     return None;
                 }
             },
@@ -104,10 +116,18 @@ impl Front {
             btf,
             &mut |object| {
                 loader::tell_found(object, true, own.as_ref());
+                for mut program in object.progs_mut() {
+                    let wanted = [kind.program, TRIAL].iter().any(|name| program.name() == *name);
+                    program.set_autoload(wanted);
+                }
+                // It makes no record.
+                for mut map in object.maps_mut().filter(|map| map.name() == SCRATCH) {
+                    map.set_autocreate(false)?;
+                }
                 maps.share(object)
             },
             &mut |object| {
-                let program = loader::program(object, PROGRAM)?;
+                let program = loader::program(object, kind.program)?;
                 attached =
                     Some((loader::attach_trace(&program, kind.hook)?, program.as_fd().try_clone_to_owned()?));
                 Ok(())

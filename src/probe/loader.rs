@@ -3,6 +3,7 @@
 //! its reason for `bee-trace check`.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -98,6 +99,8 @@ enum Attached {
     Place(Place),
     /// Taken over from an earlier life, and the place it hands on from.
     Held(OwnedFd, Option<u32>),
+    /// Somebody else keeps it attached too: its end is not the end of it.
+    Left(ManuallyDrop<Box<Attached>>),
 }
 
 impl Attached {
@@ -106,6 +109,7 @@ impl Attached {
             Self::Link(link) => link.as_fd(),
             Self::Place(place) => place.link(),
             Self::Held(link, _) => link.as_fd(),
+            Self::Left(left) => left.link(),
         }
     }
 
@@ -114,6 +118,7 @@ impl Attached {
             Self::Link(_) => None,
             Self::Place(place) => Some(place.number()),
             Self::Held(_, place) => *place,
+            Self::Left(left) => left.place(),
         }
     }
 }
@@ -225,10 +230,28 @@ impl Sensor {
         )
     }
 
+    /// The hook that does not report any more, with the reason: somebody has detached its link, or
+    /// taken its program out of its place. `None`: all are there.
+    pub fn detached(&self, maps: &Maps) -> Option<(&'static str, String)> {
+        self.parts().find_map(|part| {
+            let emptied = part
+                .place
+                .is_some_and(|place| !super::exits::is_filled(maps, self.name, part.variant.hook, place));
+            let why = match crate::store::object::is_attached(part.link) {
+                _ if emptied => "its program was taken out of the programs at the end of system calls",
+                Ok(false) => "its link was detached",
+                // Before 5.15 probes hang on descriptors that tell nothing of themselves.
+                Ok(true) | Err(_) => return None,
+            };
+            Some((part.variant.hook, why.to_owned()))
+        })
+    }
+
     /// Somebody else keeps its programs attached from now on: the end of this process detaches
     /// nothing. (What libbpf does at the end of a link would switch off a probe that goes on.)
     pub fn leave(&mut self) {
-        std::mem::forget(std::mem::take(&mut self.links));
+        let links = std::mem::take(&mut self.links).into_iter();
+        self.links = links.map(|link| Attached::Left(ManuallyDrop::new(Box::new(link)))).collect();
     }
 
     /// Detaches its programs.

@@ -769,6 +769,9 @@ pub(super) const EXITS: loader::Load =
 /// The same for kernels without types, and for `raw_tp`.
 pub(super) const EXITS_PORTABLE: loader::Load =
     |btf, prepare, loaded| load::<skel::exits_portable::ExitsPortableSkelBuilder>(btf, prepare, loaded);
+/// The same at the end of opens.
+pub(super) const OPENS: loader::Load =
+    |btf, prepare, loaded| load::<skel::opens::OpensSkelBuilder>(btf, prepare, loaded);
 
 /// Every sensor there is.
 pub const FAMILIES: &[Family] = &[

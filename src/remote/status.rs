@@ -108,6 +108,23 @@ impl Page {
             }
         };
         self.row("scanner", &scanner);
+        let guard = &status.guard;
+        if guard.looks > 0 {
+            let last =
+                guard.last_well_seconds_ago.map_or("never".to_owned(), |ago| format!("{} ago", span(ago)));
+            let mut text = format!(
+                "{} of {} looks found all well, the last {last}",
+                grouped(guard.well),
+                grouped(guard.looks)
+            );
+            if guard.altered > 0 {
+                text.push_str(&format!(
+                    "; changed by others and put right: {} times",
+                    grouped(guard.altered)
+                ));
+            }
+            self.row("in the kernel", &text);
+        }
     }
 
     fn events(&mut self, status: &Status) {

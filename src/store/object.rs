@@ -178,6 +178,24 @@ pub fn link(fd: BorrowedFd<'_>) -> Result<(u32, u32)> {
     info::<libbpf_sys::bpf_link_info>(fd).map(|info| (info.id, info.prog_id))
 }
 
+/// Whether a link keeps its program attached: those of cgroups can be detached by others
+/// (`BPF_LINK_DETACH`) and then have no cgroup any more; no other kind of ours can.
+///
+/// # Errors
+/// When it is no link.
+pub fn is_attached(fd: BorrowedFd<'_>) -> Result<bool> {
+    if kind(fd) != Kind::Link {
+        return Err(Error::failure("it is no BPF link"));
+    }
+    let info: libbpf_sys::bpf_link_info = info(fd)?;
+    if info.type_ != libbpf_sys::BPF_LINK_TYPE_CGROUP {
+        return Ok(true);
+    }
+    // SAFETY: of this type the kernel fills this part (bpf_cgroup_link_fill_link_info), and plain
+    // numbers have no wrong values.
+    Ok(unsafe { info.__bindgen_anon_1.cgroup }.cgroup_id != 0)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -3,6 +3,7 @@
 
 use super::glob::Component;
 use super::pattern::{Pattern, split_last};
+use crate::wire::{EDGE_FIRST, EDGE_LAST, EDGE_PREFIX, EDGE_SUFFIX};
 
 /// Of a longer name only this many bytes are hashed.
 const MAX_NAME: usize = 64;
@@ -41,11 +42,41 @@ pub struct Rule {
     pub mask: u8,
 }
 
+/// Of each byte, which rules may be about a name that begins or ends with it: `EDGE_*`. Most names
+/// are about no rule by that alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edges(pub [u8; 256]);
+
+impl Default for Edges {
+    fn default() -> Self {
+        Self([0; 256])
+    }
+}
+
+impl Edges {
+    /// What either of the two says.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> [u8; 256] {
+        std::array::from_fn(|byte| self.0[byte] | other.0[byte])
+    }
+
+    /// Whether a rule may be about this name, or part of one.
+    pub fn may(&self, name: &[u8]) -> bool {
+        let (Some(first), Some(last)) = (name.first(), name.last()) else { return false };
+        let [first, last] = [first, last].map(|byte| self.0[usize::from(*byte)]);
+        (first & EDGE_FIRST != 0 && last & EDGE_LAST != 0)
+            || first & EDGE_PREFIX != 0
+            || last & EDGE_SUFFIX != 0
+    }
+}
+
 /// Everything the kernel needs to reject a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelRules {
     /// Sorted by kind, length and hash; no two are alike in these three.
     pub rules: Vec<Rule>,
+    /// What a name may begin and end with.
+    pub edges: Edges,
     /// Bit n: some `Prefix` rule has length n (1 to 16).
     pub prefix_lengths: u32,
     /// Bit n: some `Suffix` rule has length n (1 to 16).
@@ -168,12 +199,33 @@ impl KernelRules {
 
     fn add(&mut self, kind: RuleKind, bytes: &[u8], mask: u8) {
         let Ok(length) = u8::try_from(bytes.len()) else { return };
+        self.edge(kind, bytes);
         match kind {
             RuleKind::Prefix => self.prefix_lengths |= 1 << length,
             RuleKind::Suffix => self.suffix_lengths |= 1 << length,
             _ => {}
         }
         self.rules.push(Rule { kind, length, hash: digest(kind, bytes), mask });
+    }
+
+    /// What the rule tells of the first and the last byte of a name it is about.
+    fn edge(&mut self, kind: RuleKind, bytes: &[u8]) {
+        let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+            // Every name begins with nothing.
+            self.edges.0.iter_mut().for_each(|edge| *edge |= EDGE_PREFIX);
+            return;
+        };
+        let mut mark = |byte: u8, edge: u8| self.edges.0[usize::from(byte)] |= edge;
+        match kind {
+            RuleKind::Prefix => mark(*first, EDGE_PREFIX),
+            RuleKind::Suffix => mark(*last, EDGE_SUFFIX),
+            // A name that was cut has another end.
+            _ if bytes.len() >= MAX_NAME => mark(*first, EDGE_PREFIX),
+            _ => {
+                mark(*first, EDGE_FIRST);
+                mark(*last, EDGE_LAST);
+            }
+        }
     }
 
     /// The mask of the rule of this kind over exactly these bytes; 0 where there is none.

@@ -67,7 +67,11 @@ fn every_setting_lands_in_its_own_word() {
         set(&settings, 0xb000 + index);
         assert_eq!(word(&file, first + 4 * index as usize), 0xb000 + index, "word {index}");
     }
-    assert_eq!(size_of::<bee_settings>(), first + 4 * more.len());
+    let edges = std::mem::offset_of!(bee_settings, edges);
+    assert_eq!(edges, first + 4 * more.len());
+    settings.set_edges(&std::array::from_fn(|byte| byte as u8));
+    assert_eq!(word(&file, edges + 252), u32::from_ne_bytes([252, 253, 254, 255]));
+    assert_eq!(size_of::<bee_settings>(), edges + 256);
 }
 
 #[test]
@@ -76,17 +80,39 @@ fn file_systems_are_listed_and_the_list_is_bounded() {
     let settings = Settings::new(file.as_fd()).unwrap();
     let count = std::mem::offset_of!(bee_settings, scanned_count);
     let list = std::mem::offset_of!(bee_settings, scanned);
-    settings.set_scanned(&[5, 6, 7]);
+    settings.set_scanned(&[5, 6, 7], None);
     assert_eq!((word(&file, count), word(&file, list), word(&file, list + 8)), (3, 5, 7));
-    settings.set_scanned(&[9]);
+    settings.set_scanned(&[9], None);
     assert_eq!((word(&file, count), word(&file, list)), (1, 9));
     let many: Vec<u32> = (1..=SCANNED_MAX as u32 + 5).collect();
-    settings.set_scanned(&many);
+    settings.set_scanned(&many, None);
     assert_eq!(word(&file, count) as usize, SCANNED_MAX);
     assert_eq!(word(&file, list + 4 * (SCANNED_MAX - 1)) as usize, SCANNED_MAX);
     assert_eq!(word(&file, list + 4 * SCANNED_MAX), 0, "nothing behind the list");
-    settings.set_scanned(&[]);
+    settings.set_scanned(&[], None);
     assert_eq!(word(&file, count), 0);
+}
+
+#[test]
+fn what_others_write_into_the_settings_is_put_right_and_named() {
+    let file = memory();
+    file.write_all_at(&7u32.to_ne_bytes(), std::mem::offset_of!(bee_settings, policy) as u64).unwrap();
+    let settings = Settings::new(file.as_fd()).unwrap();
+    assert!(settings.put_right().is_empty(), "what was there at the start is right");
+    settings.set_generation(1);
+    settings.set_network_inet(3);
+    settings.set_scanned(&[5, 6], None);
+    assert!(settings.put_right().is_empty());
+    let list = std::mem::offset_of!(bee_settings, scanned);
+    let inet = std::mem::offset_of!(bee_settings, network_inet);
+    let last = size_of::<bee_settings>() - 4;
+    for at in [0, 4, list, list + 4, inet, last] {
+        file.write_all_at(&0x7f00_0001u32.to_ne_bytes(), at as u64).unwrap();
+    }
+    assert_eq!(settings.put_right(), ["generation", "policy", "scanned", "network_inet", "edges"]);
+    let words = [0, 4, list, list + 4, inet, last].map(|at| word(&file, at));
+    assert_eq!(words, [1, 7, 5, 6, 3, 0]);
+    assert!(settings.put_right().is_empty());
 }
 
 #[test]
@@ -94,13 +120,48 @@ fn the_kernel_sides_words_are_heard_and_cleared() {
     let file = memory();
     let state = State::new(file.as_fd()).unwrap();
     assert!(!state.names_everywhere() && !state.table_full());
-    file.write_all_at(&1u32.to_ne_bytes(), 0).unwrap();
+    file.write_all_at(&1u16.to_ne_bytes(), 4).unwrap();
     assert!(state.names_everywhere() && !state.table_full());
-    file.write_all_at(&1u32.to_ne_bytes(), 4).unwrap();
+    file.write_all_at(&1u16.to_ne_bytes(), 6).unwrap();
     state.clear_names_everywhere();
     assert!(!state.names_everywhere() && state.table_full());
     state.clear_table_full();
     assert_eq!((word(&file, 0), word(&file, 4)), (0, 0));
+}
+
+#[test]
+fn the_usual_file_system_is_told_only_while_nothing_else_is_asked_for() {
+    let (file, shown) = (memory(), memory());
+    let settings = Settings::new(file.as_fd()).unwrap().with_usual(shown.as_fd()).unwrap();
+    let usual = || word(&shown, 0);
+    settings.set_scanned(&[6, 5], Some(5));
+    assert_eq!(usual(), 5);
+    for ask in [Settings::set_canary_tgid, Settings::set_names_everywhere] {
+        ask(&settings, 1);
+        assert_eq!(usual(), 0);
+        settings.set_scanned(&[6, 5], Some(6));
+        assert_eq!(usual(), 0);
+        ask(&settings, 0);
+        assert_eq!(usual(), 6);
+    }
+    settings.set_canary_tgid(1);
+    settings.set_names_everywhere(1);
+    settings.set_canary_tgid(0);
+    assert_eq!(usual(), 0);
+    settings.set_names_everywhere(0);
+    assert_eq!(usual(), 6);
+    // What the kernel side tells lies beside it, and is left alone.
+    shown.write_all_at(&1u16.to_ne_bytes(), 4).unwrap();
+    settings.set_scanned(&[5], Some(6));
+    assert_eq!((usual(), word(&shown, 4)), (0, 1));
+    settings.set_scanned(&[5], Some(5));
+    // Nor does anybody else say which it is.
+    shown.write_all_at(&9u32.to_ne_bytes(), 0).unwrap();
+    assert_eq!(settings.put_right(), ["usual"]);
+    assert_eq!((usual(), settings.put_right().len()), (5, 0));
+    // Another life goes on with it.
+    let next = Settings::new(file.as_fd()).unwrap().with_usual(shown.as_fd()).unwrap();
+    assert_eq!((usual(), next.put_right().len()), (5, 0));
 }
 
 #[test]

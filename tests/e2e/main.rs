@@ -12,6 +12,7 @@ mod attrs;
 mod both;
 mod check;
 mod control;
+mod faults;
 mod flags;
 mod footprint;
 mod hog;

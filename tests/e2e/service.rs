@@ -109,36 +109,3 @@ fn root_a_loop_that_is_frozen_gives_no_sign_of_life() {
     assert!(!daemon.log().contains("no sign of life"), "{}", daemon.log());
     daemon.stop();
 }
-
-/// The daemon's settings, as root may write them: programs of another generation do nothing.
-fn silence(daemon: &Daemon, silent: bool) {
-    use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
-    let ids = std::fs::read_dir(format!("/proc/{}/fdinfo", daemon.pid())).unwrap().filter_map(|entry| {
-        let text = std::fs::read_to_string(entry.unwrap().path()).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("map_id:")?.trim().parse().ok())
-    });
-    let mut maps = ids.map(|id| MapHandle::from_map_id(id).unwrap());
-    let map = maps.find(|map| map.name() == ".data.settings").expect("the map `settings`");
-    let key = 0u32.to_ne_bytes();
-    let mut value = map.lookup(&key, MapFlags::ANY).unwrap().unwrap();
-    // `generation` is the first word of `struct bee_settings`.
-    value[3] = if silent { 0x7f } else { 0 };
-    map.update(&key, &value, MapFlags::ANY).unwrap();
-}
-
-#[test]
-fn root_programs_that_report_nothing_end_the_signs_of_life() {
-    let fixture = Fixture::new();
-    let manager = Manager::new("deaf");
-    let environment = [("NOTIFY_SOCKET", manager.name.as_str()), ("WATCHDOG_USEC", "2000000")];
-    let daemon = Daemon::start_as(&fixture, &[], &environment);
-    manager.wait("READY=1\n", 30);
-    manager.wait("WATCHDOG=1\n", 10);
-    silence(&daemon, true);
-    wait_for("word of it", 10, || daemon.log().contains("no sign of life"));
-    manager.empty();
-    assert_eq!(manager.next(Duration::from_secs(4)), None);
-    silence(&daemon, false);
-    manager.wait("WATCHDOG=1\n", 10);
-    daemon.stop();
-}

@@ -46,6 +46,7 @@ impl Watch {
         }
         settings.set_prefix_lengths(rules.prefix_lengths);
         settings.set_suffix_lengths(rules.suffix_lengths);
+        settings.set_edges(&rules.edges.0);
         settings.set_every_directory(rules.every_directory.into());
         settings.set_policy(1);
         settings.set_policy_before(1);

@@ -1,7 +1,57 @@
-#!/bin/sh
+#!/bin/bash
 # Runs in the virtual machine, as vm-test.service: waits for the end of the boot,
 # runs /vm/test, writes what it said and how it ended to the second disk as a
-# bare tar, and switches the machine off.
+# bare tar, and switches the machine off. Tests source it for what they share.
+
+passed=0
+failed=0
+# check WHAT GOT WANTED
+check() {
+  if [ "$2" = "$3" ]; then
+    passed=$((passed + 1))
+    echo "ok: $1: $2"
+  else
+    failed=$((failed + 1))
+    echo "FAILED: $1: $2, expected $3"
+  fi
+}
+# The line that adds up, and whether all is well: the last of a test.
+verdict() {
+  echo "sum: $passed passed; $failed failed"
+  [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+}
+# within SECONDS COMMAND…: whether it comes to be true
+within() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    [ "$SECONDS" -lt "$end" ] || return 1
+    sleep 1
+  done
+}
+# The service, under the machine's own systemd.
+show() { systemctl show bee-traced --value -p "$1"; }
+is() { [ "$(show "$1")" = "$2" ]; }
+other_pid() { is ActiveState active && is SubState running && [ "$(show MainPID)" != "$1" ]; }
+# Links of eBPF programs, and programs, that any process holds.
+held() { cat /proc/[0-9]*/fdinfo/* 2>/dev/null | grep -cE '^(link_id|prog_id):'; }
+# A number of the daemon's own status: KEY, the first that is there.
+number() { bee-trace status --json | sed -n "s/^ *\"$1\": \([0-9a-z]*\),*$/\1/p" | head -n1; }
+# install_service: programs, configuration and unit, with standard input as a drop-in of the configuration
+# and SETTINGS… as one of the unit.
+install_service() {
+  cp /vm/bee-traced /vm/bee-trace /usr/bin/
+  chown root:root /usr/bin/bee-traced /usr/bin/bee-trace
+  chmod 755 /usr/bin/bee-traced /usr/bin/bee-trace
+  mkdir -p /etc/bee-traced/config.d /etc/systemd/system/bee-traced.service.d
+  cat >/etc/bee-traced/config.d/vm.toml
+  cp config/bee-traced.toml /etc/bee-traced/config.toml
+  cp packaging/systemd/*.service /etc/systemd/system/
+  printf '%s\n' '[Service]' "$@" >/etc/systemd/system/bee-traced.service.d/vm.conf
+  systemctl daemon-reload
+}
+[ "${BASH_SOURCE[0]}" = "$0" ] || return 0
+
 mkdir -p /vm/out
 cd /vm/out || exit 1
 state=$(timeout 120 systemctl is-system-running --wait)

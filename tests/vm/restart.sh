@@ -3,44 +3,14 @@
 # under a systemd of this machine's own: each must be told, and be told twice only as the same
 # event. RESTART_OPENS is how many there are at least (120000 for the long form).
 cd /vm/project || exit 1
+source /vm/guest.sh
 opens=${RESTART_OPENS:-20000}
 rate=${RESTART_RATE:-500}
-passed=0
-failed=0
-
-# check WHAT GOT WANTED
-check() {
-  if [ "$2" = "$3" ]; then
-    passed=$((passed + 1))
-    echo "ok: $1: $2"
-  else
-    failed=$((failed + 1))
-    echo "FAILED: $1: $2, expected $3"
-  fi
-}
-# within SECONDS COMMAND…: whether it comes to be true
-within() {
-  local end=$((SECONDS + $1))
-  shift
-  until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || return 1
-    sleep 1
-  done
-}
-show() { systemctl show bee-traced --value -p "$1"; }
-is() { [ "$(show "$1")" = "$2" ]; }
-other_pid() { is ActiveState active && is SubState running && [ "$(show MainPID)" != "$1" ]; }
-held() { cat /proc/[0-9]*/fdinfo/* 2>/dev/null | grep -cE '^(link_id|prog_id):'; }
-# A number of the daemon's own status: KEY, the first that is there.
-number() { bee-trace status --json | sed -n "s/^ *\"$1\": \([0-9a-z]*\),*$/\1/p" | head -n1; }
 
 before=$(held)
-cp /vm/bee-traced /vm/bee-trace /usr/bin/
-chown root:root /usr/bin/bee-traced /usr/bin/bee-trace
-chmod 755 /usr/bin/bee-traced /usr/bin/bee-trace
-mkdir -p /etc/bee-traced/config.d /srv/numbered /etc/systemd/system/bee-traced.service.d
+mkdir -p /srv/numbered
 # Emulated, a build takes a minute to verify, and its predecessor's rings must hold that minute.
-cat >/etc/bee-traced/config.d/vm.toml <<'END'
+install_service TimeoutStartSec=9min WatchdogSec=0 <<'END'
 [output]
 to = ["file"]
 file = "/var/lib/bee-traced/state/events.json"
@@ -53,10 +23,6 @@ alert_burst = 100000
 alert_ring_kib = 32768
 bulk_ring_kib = 8192
 END
-cp config/bee-traced.toml /etc/bee-traced/config.toml
-cp packaging/systemd/*.service /etc/systemd/system/
-printf '[Service]\nTimeoutStartSec=9min\nWatchdogSec=0\n' >/etc/systemd/system/bee-traced.service.d/vm.conf
-systemctl daemon-reload
 for number in $(seq -w 0 999); do : >"/srv/numbered/$number"; done
 
 systemctl start bee-traced
@@ -137,5 +103,4 @@ sleep 2
 check 'descriptors in the store after it' "$(show NFileDescriptorStore)" 0
 check 'programs and links left' "$(held)" "$before"
 journalctl -q -u bee-traced --no-pager -o cat >/vm/out/daemon.log
-echo "sum: $passed passed; $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+verdict

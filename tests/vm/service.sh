@@ -2,33 +2,7 @@
 # The service under a systemd of this machine's own: started, asked, reloaded, killed, frozen,
 # given a wrong configuration, stopped. Everything is installed into this machine only.
 cd /vm/project || exit 1
-passed=0
-failed=0
-
-# check WHAT GOT WANTED
-check() {
-  if [ "$2" = "$3" ]; then
-    passed=$((passed + 1))
-    echo "ok: $1: $2"
-  else
-    failed=$((failed + 1))
-    echo "FAILED: $1: $2, expected $3"
-  fi
-}
-# within SECONDS COMMAND…: whether it comes to be true
-within() {
-  local end=$((SECONDS + $1))
-  shift
-  until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || return 1
-    sleep 1
-  done
-}
-show() { systemctl show bee-traced --value -p "$1"; }
-is() { [ "$(show "$1")" = "$2" ]; }
-other_pid() { is SubState running && [ "$(show MainPID)" != "$1" ]; }
-# Links of eBPF programs, and programs, that any process holds.
-held() { cat /proc/[0-9]*/fdinfo/* 2>/dev/null | grep -cE '^(link_id|prog_id):'; }
+source /vm/guest.sh
 # Events of this file in the journal since the boot.
 events() { journalctl -q -u bee-traced -o json BEE_FILE_PATH=/etc/shadow --no-pager | grep -c '"BEE_EVENT_ACTION":"open"'; }
 more_than() { [ "$(events)" -gt "$1" ]; }
@@ -41,19 +15,12 @@ sees() { # WHAT
 }
 
 before=$(held)
-cp /vm/bee-traced /vm/bee-trace /usr/bin/
-chown root:root /usr/bin/bee-traced /usr/bin/bee-trace
-chmod 755 /usr/bin/bee-traced /usr/bin/bee-trace
-mkdir -p /etc/bee-traced/config.d
-# Each open is to be an entry.
-printf '[output]\njournal_fold_seconds = 0\n' >/etc/bee-traced/config.d/vm.toml
-cp config/bee-traced.toml /etc/bee-traced/config.toml
-cp packaging/systemd/*.service /etc/systemd/system/
-# Emulated: verifying takes minutes, and a frozen daemon must be noticed before we give up.
-mkdir -p /etc/systemd/system/bee-traced.service.d
-printf '[Service]\nWatchdogSec=40\nTimeoutStartSec=6min\n' >/etc/systemd/system/bee-traced.service.d/vm.conf
-systemctl daemon-reload
-
+# Each open is to be an entry. Emulated: verifying takes minutes, and a frozen daemon must be noticed
+# before we give up.
+install_service WatchdogSec=40 TimeoutStartSec=6min <<'END'
+[output]
+journal_fold_seconds = 0
+END
 systemctl start bee-traced
 check 'status of systemctl start' $? 0
 check 'state' "$(show ActiveState)" active
@@ -103,5 +70,4 @@ sleep 5
 check 'its exit status' "$(show ExecMainStatus)" 78
 check 'its state' "$(show ActiveState)" failed
 check 'restarts' "$(show NRestarts)" 0
-echo "sum: $passed passed; $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+verdict

@@ -4,20 +4,7 @@
 # of 32-bit programs. Where nothing is expected both programs must say just that.
 cd /vm/project || exit 1
 export BEE_PATIENCE=30 # emulated
-passed=0
-failed=0
-
-# check WHAT GOT WANTED
-check() {
-  if [ "$2" = "$3" ]; then
-    passed=$((passed + 1))
-    echo "ok: $1: $2"
-  else
-    failed=$((failed + 1))
-    echo "FAILED: $1: $2, expected $3"
-  fi
-}
-
+source /vm/guest.sh
 check 'bytes of a page' "$(getconf PAGESIZE)" "$(cat /vm/page)"
 
 /vm/bee-trace check --json >/vm/out/check.json
@@ -71,5 +58,4 @@ else
   check 'end-to-end tests' "$(sed -n 's/^test result: \(ok. [0-9]* passed\); 0 failed.*/\1/p' /vm/out/tests)" "ok. ${#tests[@]} passed"
   check 'parts that were skipped' "$(grep -c '^skipped:' /vm/out/tests)" 0
 fi
-echo "sum: $passed passed; $failed failed"
-[ "$failed" -eq 0 ]
+verdict

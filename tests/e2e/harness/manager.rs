@@ -29,6 +29,8 @@ pub struct Manager {
     name: String,
     /// What is kept, by name, in the order it came.
     pub store: Vec<(String, OwnedFd)>,
+    /// Of the daemons, beside those all have.
+    pub arguments: Vec<&'static str>,
     child: Option<Child>,
     fixture_dir: std::path::PathBuf,
     config: std::path::PathBuf,
@@ -43,6 +45,7 @@ impl Manager {
             socket,
             name,
             store: Vec::new(),
+            arguments: Vec::new(),
             child: None,
             fixture_dir: fixture.dir.clone(),
             config: fixture.config(),
@@ -68,7 +71,7 @@ impl Manager {
         let mut command = Command::new("sh");
         let script = "[ -z \"$LISTEN_FDS\" ] || export LISTEN_PID=$$; exec \"$0\" \"$@\"";
         command.arg("-c").arg(script).arg(program).arg("--config").arg(&self.config);
-        command.args(["--output", "json"]);
+        command.args(["--output", "json"]).args(&self.arguments);
         if let Some(tier) = tier::forced() {
             command.args(["--force-tier", &tier]);
         }
@@ -172,6 +175,21 @@ impl Manager {
                 return;
             }
             assert!(Instant::now() < end, "{signal}: it goes on\n{}", self.log());
+            self.hear(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until the daemon ends by itself; its exit status.
+    pub fn ended(&mut self) -> Option<i32> {
+        let end = Instant::now() + patience(30);
+        loop {
+            // Left to `drop`, should it not end.
+            if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
+                self.child = None;
+                self.hear_all();
+                return status.code();
+            }
+            assert!(Instant::now() < end, "it goes on\n{}", self.log());
             self.hear(Duration::from_millis(5));
         }
     }
