@@ -57,7 +57,7 @@ pub const FATES: &[(Fate, &str, bool, &str)] = &[
         Fate::NotWatched,
         "not_watched",
         false,
-        "its name only looked like a watched one to the kernel side, or `network.ignore` has its address",
+        "its name only looked like a watched one to the kernel side, `network.ignore` has its address, or it is the environment of the first process",
     ),
     (Fate::Excluded, "excluded", false, "an [[exclude]] of the configuration"),
     (

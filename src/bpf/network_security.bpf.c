@@ -9,8 +9,8 @@
  *                             how that ended. Other protocols have functions of their own:
  *                             theirs is told when it begins
  *   security_socket_sendmsg   TCP Fast Open: a connection asked for by a first message
- *   udp_sendmsg, udpv6_sendmsg   a datagram. sendmmsg asks the security functions once for
- *                             many; these run for each
+ *   udp_sendmsg, udpv6_sendmsg   a datagram, and whether it could be sent. sendmmsg asks the
+ *                             security functions once for many; these run for each
  *   inet_listen               a listener
  *   security_sock_graft       a connection is accepted. A return probe of accept would take up
  *                             room for as long as it waits; this does not
@@ -162,12 +162,19 @@ static __always_inline int bee_net_fast_open(struct socket *socket, struct msghd
 	return bee_net_tell(denied ? 0 : BEE_FLAG_RESULT_UNKNOWN, denied);
 }
 
+/* A datagram that could not be sent is told where that was forbidden. */
+static __always_inline bool bee_net_forbidden(long result)
+{
+	return result == -EACCES || result == -EPERM;
+}
+
 /*
  * A datagram of udp_sendmsg, or of udpv6_sendmsg, which leaves those that go to an IPv4
- * address to the other: it then puts a struct sockaddr_in into the message.
+ * address to the other: it then puts a struct sockaddr_in into the message. `ended`: with
+ * `result`; else it has just begun, and waits in `net_acts` for its end.
  */
 static __always_inline int bee_net_datagram(struct sock *sock, struct msghdr *message, __u16 hook,
-					    bool six, __u64 flags, long result)
+					    bool six, bool ended, long result)
 {
 	struct bee_socket_facts facts = {};
 	struct bee_net_act *act;
@@ -213,16 +220,29 @@ static __always_inline int bee_net_datagram(struct sock *sock, struct msghdr *me
 		if (bee_mapped(facts.destination))
 			return 0;
 	}
-	if (result < 0 && result != -EACCES && result != -EPERM)
+	if (ended && result < 0 && !bee_net_forbidden(result))
 		return 0;
-	if (result >= 0 && bee_net_fold(&facts))
+	if (ended && result >= 0 && bee_net_fold(&facts))
 		return 0;
 	act = bee_net_next(BEE_KIND_SEND, hook);
 	if (!act)
 		return 0;
 	act->facts = facts;
 	act->flags = bee_net_by_worker();
-	return bee_net_tell(flags, result < 0 ? result : 0);
+	return ended ? bee_net_tell(0, result < 0 ? result : 0) : 0;
+}
+
+/* The datagram this thread has begun to send is on its way, or not. */
+static __always_inline int bee_net_sent(__s32 result)
+{
+	struct bee_net_act *act = bee_net_noted();
+
+	/* One to an IPv4 address was told before the IPv6 function ends. */
+	if (!act || act->kind != BEE_KIND_SEND)
+		return 0;
+	if (result < 0 && !bee_net_forbidden(result))
+		return bee_net_forget(BEE_KIND_SEND);
+	return bee_net_tell(0, result < 0 ? result : 0);
 }
 
 /* A socket is to be made. */
@@ -320,14 +340,14 @@ SEC("fexit/udp_sendmsg")
 int BPF_PROG(fexit__udp_sendmsg, struct sock *sock, struct msghdr *message, size_t length,
 	     int result)
 {
-	return bee_net_datagram(sock, message, BEE_HOOK_FEXIT_UDP_SENDMSG, false, 0, result);
+	return bee_net_datagram(sock, message, BEE_HOOK_FEXIT_UDP_SENDMSG, false, true, result);
 }
 
 SEC("fexit/udpv6_sendmsg")
 int BPF_PROG(fexit__udpv6_sendmsg, struct sock *sock, struct msghdr *message, size_t length,
 	     int result)
 {
-	return bee_net_datagram(sock, message, BEE_HOOK_FEXIT_UDPV6_SENDMSG, true, 0, result);
+	return bee_net_datagram(sock, message, BEE_HOOK_FEXIT_UDPV6_SENDMSG, true, true, result);
 }
 
 SEC("fexit/inet_listen")
@@ -406,15 +426,25 @@ int BPF_KPROBE(kprobe__security_socket_sendmsg, struct socket *socket, struct ms
 SEC("kprobe/udp_sendmsg")
 int BPF_KPROBE(kprobe__udp_sendmsg, struct sock *sock, struct msghdr *message)
 {
-	return bee_net_datagram(sock, message, BEE_HOOK_KPROBE_UDP_SENDMSG, false,
-				BEE_FLAG_RESULT_UNKNOWN, 0);
+	return bee_net_datagram(sock, message, BEE_HOOK_KPROBE_UDP_SENDMSG, false, false, 0);
+}
+
+SEC("kretprobe/udp_sendmsg")
+int BPF_KRETPROBE(kretprobe__udp_sendmsg, int result)
+{
+	return bee_net_sent(result);
 }
 
 SEC("kprobe/udpv6_sendmsg")
 int BPF_KPROBE(kprobe__udpv6_sendmsg, struct sock *sock, struct msghdr *message)
 {
-	return bee_net_datagram(sock, message, BEE_HOOK_KPROBE_UDPV6_SENDMSG, true,
-				BEE_FLAG_RESULT_UNKNOWN, 0);
+	return bee_net_datagram(sock, message, BEE_HOOK_KPROBE_UDPV6_SENDMSG, true, false, 0);
+}
+
+SEC("kretprobe/udpv6_sendmsg")
+int BPF_KRETPROBE(kretprobe__udpv6_sendmsg, int result)
+{
+	return bee_net_sent(result);
 }
 
 /* The port may be chosen on the way: which it is, is asked at the end. */

@@ -52,6 +52,8 @@ pub struct MemoryFacts<'a> {
     pub refused: bool,
     /// The target is the daemon.
     pub on_daemon: bool,
+    /// The target is the first process of the machine.
+    pub of_init: bool,
     /// As in `FileFacts`.
     pub executable: Option<&'a [u8]>,
     /// systemd unit.
@@ -185,8 +187,13 @@ impl Decide {
     }
 
     /// Whether an act on another process is an event: all are, unless an `[[exclude]]` names the
-    /// action.
+    /// action; but not a look at the environment of the first process. That has what the kernel's
+    /// command line says, which everybody may read, and each program of systemd looks there for
+    /// whether it runs in a container.
     pub fn memory(&self, facts: &MemoryFacts<'_>) -> Verdict {
+        if facts.of_init && facts.action == Action::ProcEnviron {
+            return Verdict::NotWatched;
+        }
         let excluded = self.named(facts.action, facts.executable, facts.unit);
         if excluded { Verdict::Excluded } else { Verdict::Deliver(memory_severity(facts)) }
     }

@@ -98,15 +98,23 @@ impl Pipeline {
             return fate;
         }
 
+        let cgroup = self.enrich.cgroups.get(header.cgroup);
+        let uncontained = cgroup.is_some_and(|(_, container)| container.is_none());
         let facts = MemoryFacts {
             action,
             traceme,
             refused: header.result < 0,
             on_daemon: target_pid != 0 && self.own.contains(&target_pid),
             executable: self.enrich.sure_path(header, &actor),
-            unit: self.enrich.cgroups.get(header.cgroup).and_then(|(unit, _)| unit),
+            unit: cgroup.and_then(|(unit, _)| unit),
+            // A container has a first process of its own, which the number alone does not tell apart.
+            of_init: target_pid == 1 && (found == Found::Read || uncontained),
         };
-        let Verdict::Deliver(severity) = self.decide.memory(&facts) else { return Fate::Excluded };
+        let severity = match self.decide.memory(&facts) {
+            Verdict::Deliver(severity) => severity,
+            Verdict::NotWatched => return Fate::NotWatched,
+            Verdict::Excluded => return Fate::Excluded,
+        };
         let target = match found {
             Found::Read => self.enrich.target_read(fixed, &mut flags),
             Found::Number(number) => self.enrich.target_numbered(number, header, &mut flags),

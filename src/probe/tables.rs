@@ -525,9 +525,12 @@ macro_rules! socket {
 /// Where the end of a connection is seen, at a tier.
 macro_rules! connected {
     ($kind:literal, $tier:expr, $function:literal) => {
+        connected!($kind, $tier, $function, true)
+    };
+    ($kind:literal, $tier:expr, $function:literal, $required:literal) => {
         Point {
             name: concat!("the end of ", $function),
-            required: true,
+            required: $required,
             proof: Proof::None,
             graded: true,
             variants: &[variant(concat!($kind, "__", $function), concat!($kind, "/", $function), 0, $tier)],
@@ -588,7 +591,9 @@ const NETWORK_KPROBE: Mechanism = Mechanism {
             158,
             Kprobe
         ),
+        connected!("kretprobe", Tier::Kprobe, "udp_sendmsg"),
         socket!("datagrams, IPv4", true, Network, "kprobe", "udp_sendmsg", 148, Kprobe),
+        connected!("kretprobe", Tier::Kprobe, "udpv6_sendmsg", false),
         socket!("datagrams, IPv6", false, None, "kprobe", "udpv6_sendmsg", 150, Kprobe),
         socket!("listeners", true, Network, "kprobe", "inet_listen", 152, Kprobe),
         connected!("kretprobe", Tier::Kprobe, "inet_listen"),

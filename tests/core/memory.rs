@@ -134,6 +134,7 @@ fn how_grave_it_is() {
         traceme: false,
         refused: false,
         on_daemon: false,
+        of_init: false,
         executable: Some(b"/usr/bin/gdb"),
         unit: None,
     };
@@ -154,6 +155,9 @@ fn how_grave_it_is() {
         let on_daemon = MemoryFacts { on_daemon: true, refused: true, ..facts };
         assert_eq!(plain.memory(&on_daemon), Verdict::Deliver(daemon), "{action:?}");
     }
+    let of_init = |action| plain.memory(&MemoryFacts { of_init: true, ..facts(action) });
+    assert_eq!(of_init(Action::ProcEnviron), Verdict::NotWatched);
+    assert_eq!(of_init(Action::ProcMem), Verdict::Deliver(Severity::High));
     let traceme = MemoryFacts { traceme: true, ..facts(Action::Ptrace) };
     assert_eq!(plain.memory(&traceme), Verdict::Deliver(Severity::Low));
 }
@@ -167,6 +171,7 @@ fn an_exclude_must_name_the_action_and_no_files() {
             traceme: false,
             refused: false,
             on_daemon: false,
+            of_init: false,
             executable: Some(b"/usr/bin/gdb"),
             unit: Some("a.service"),
         }) == Verdict::Excluded

@@ -258,8 +258,13 @@ fn root_who_only_looks_at_processes_is_not_told() {
     let fixture = Fixture::new();
     let daemon = Daemon::start(&fixture, &[]);
     let mut pids = Vec::new();
-    for command in ["top -bn1", "ls -l /proc/*/exe /proc/*/cwd", "cat /proc/*/stat /proc/*/cmdline", "ps aux"]
-    {
+    for command in [
+        "top -bn1",
+        "ls -l /proc/*/exe /proc/*/cwd",
+        "cat /proc/*/stat /proc/*/cmdline",
+        "cat /proc/1/environ",
+        "ps aux",
+    ] {
         // ps opens every environment, whatever it is asked; by default that is excluded, where an
         // [[exclude]] by program holds.
         if command == "ps aux" && tier::EXCLUDE.here() {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * net GATE ACT COUNT FAMILY PORT: acts on sockets. GATE is how it calls the kernel: `direct`,
- * `socketcall` (32-bit x86 only) or `int80` (64-bit x86 only). FAMILY is 4, 6 or mapped.
+ * `socketcall` (32-bit x86 only) or `int80` (64-bit x86 only). FAMILY is 4, 6, mapped,
+ * or broadcast and mapped-broadcast, to which a socket may not send unless it asks to.
  *
  *   connect    COUNT TCP connections
  *   nonblock   COUNT TCP connections without waiting; asked again when they are made
@@ -132,18 +133,26 @@ static void set_address(const char *family, const char *port)
 {
 	in_port_t number = htons((in_port_t)atoi(port));
 
-	if (!strcmp(family, "4")) {
+	const char *six = "::1";
+	in_addr_t four = INADDR_LOOPBACK;
+
+	if (family[0] == 'b')
+		four = 0x7fffffffu;
+	if (!strcmp(family, "4") || !strcmp(family, "broadcast")) {
 		low->address.four.sin_family = AF_INET;
 		low->address.four.sin_port = number;
-		low->address.four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		low->address.four.sin_addr.s_addr = htonl(four);
 		length = sizeof(low->address.four);
 		return;
 	}
 	low->address.six.sin6_family = AF_INET6;
 	low->address.six.sin6_port = number;
 	length = sizeof(low->address.six);
-	if (inet_pton(AF_INET6, strcmp(family, "6") ? "::ffff:127.0.0.1" : "::1",
-		      &low->address.six.sin6_addr) != 1)
+	if (!strcmp(family, "mapped"))
+		six = "::ffff:127.0.0.1";
+	else if (!strcmp(family, "mapped-broadcast"))
+		six = "::ffff:127.255.255.255";
+	if (inet_pton(AF_INET6, six, &low->address.six.sin6_addr) != 1)
 		die("inet_pton");
 }
 

@@ -61,9 +61,6 @@ pub const URING_INLINE: Blind =
     Blind { sensor: "network", words: "is told as any other, unless a thread of io_uring" };
 /// Whether several datagrams of one call are a 32-bit program's.
 pub const WIDTH: Blind = Blind { sensor: "network", words: "are told as those of a 64-bit one" };
-/// Whether a datagram could be sent.
-pub const SEND_RESULT: Blind =
-    Blind { sensor: "network", words: "whether a datagram could be sent is not known" };
 /// What a target is called now.
 pub const TARGET: Blind = Blind { sensor: "memory", words: "what the process table knows" };
 /// Files of a process in a directory that the name does not tell.
