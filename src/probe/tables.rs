@@ -803,3 +803,20 @@ where
     let skeleton = open.load()?;
     use_loaded(skeleton.object())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They run in the compiler; here as any function, so that what they fill in is seen.
+    #[test]
+    fn rows_are_what_is_written_in_them() {
+        let row = variant("program", "hook", 7, Tier::Kprobe);
+        assert_eq!((row.program, row.hook, row.id), ("program", "hook", 7));
+        assert!(row.tier == Tier::Kprobe && row.fields.is_empty());
+        let row = portable("program", "hook", 8, &[]);
+        assert!(row.tier == Tier::Portable && row.id == 8);
+        let point = required("point", Proof::Always, &[]);
+        assert!(point.name == "point" && point.required && point.graded && point.variants.is_empty());
+    }
+}
