@@ -30,7 +30,7 @@ case ${1:-amd64} in
     build "$(field "$2" arch)"
     extra=$PWD/target/deb/extra
     rm -rf "$extra"
-    install -D -m644 -t "$extra/vm/package" "$package"
+    command install -D -m644 -t "$extra/vm/package" "$package"
     VM_EXTRA=$extra scripts/vm.sh "$2" package.sh
     ;;
   *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 64 ;;
