@@ -175,7 +175,9 @@ static __always_inline __u64 bee_wakeup(void *ring, __u64 now, __u32 which)
 {
 	__u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
 
-	if (waiting < bpf_ringbuf_query(ring, BPF_RB_RING_SIZE) / 4)
+	if (!state.quarter[which & 1])
+		state.quarter[which & 1] = bpf_ringbuf_query(ring, BPF_RB_RING_SIZE) / 4;
+	if (waiting < state.quarter[which & 1])
 		return 0;
 	if (now - state.woken[which & 1] < 1000000)
 		return BPF_RB_NO_WAKEUP;

@@ -80,6 +80,14 @@ static __always_inline bool bee_compat_current(void)
 #endif
 }
 
+/* The process the current task is of. */
+static __always_inline __u32 bee_tgid(void)
+{
+	if (bee_typed)
+		return bpf_get_current_task_btf()->tgid;
+	return bpf_get_current_pid_tgid() >> 32;
+}
+
 /* Where the open files of the current process lie, by descriptor. */
 static __always_inline struct file **bee_descriptors(void)
 {

@@ -21,46 +21,55 @@ enum bee_exit {
 	EXIT_KERNEL,
 };
 
-#define OPENS_ROW(number, call)	  [number] = EXIT_OPENS,
-#define FILE_ROW(number, call)	  [number] = EXIT_FILE,
-#define MEMORY_ROW(number, call)  [number] = EXIT_MEMORY,
-#define NETWORK_ROW(number, call) [number] = EXIT_NETWORK,
-#define KERNEL_ROW(number, call)  [number] = EXIT_KERNEL,
-#define BEE_EXITS(abi)                                                                           \
-	{                                                                                        \
-		BEE_OPENS_##abi(OPENS_ROW) BEE_FILE_##abi(FILE_ROW) BEE_MEMORY_##abi(MEMORY_ROW) \
-			BEE_NETWORK_##abi(NETWORK_ROW) BEE_KERNEL_##abi(KERNEL_ROW)              \
-	}
+/* By number: read together where a call may be of either ABI, which is known later. */
+struct bee_exit_of {
+	__u8 native;
+	__u8 compat;
+} __attribute__((aligned(2)));
 
-const __u8 bee_exits_native[BEE_SYSCALLS] = BEE_EXITS(NATIVE);
-const __u8 bee_exits_compat[BEE_SYSCALLS] = BEE_EXITS(COMPAT);
+#define OPENS_NATIVE_ROW(number, call)	 [number].native = EXIT_OPENS,
+#define FILE_NATIVE_ROW(number, call)	 [number].native = EXIT_FILE,
+#define MEMORY_NATIVE_ROW(number, call)	 [number].native = EXIT_MEMORY,
+#define NETWORK_NATIVE_ROW(number, call) [number].native = EXIT_NETWORK,
+#define KERNEL_NATIVE_ROW(number, call)	 [number].native = EXIT_KERNEL,
+#define OPENS_COMPAT_ROW(number, call)	 [number].compat = EXIT_OPENS,
+#define FILE_COMPAT_ROW(number, call)	 [number].compat = EXIT_FILE,
+#define MEMORY_COMPAT_ROW(number, call)	 [number].compat = EXIT_MEMORY,
+#define NETWORK_COMPAT_ROW(number, call) [number].compat = EXIT_NETWORK,
+#define KERNEL_COMPAT_ROW(number, call)	 [number].compat = EXIT_KERNEL,
+#define BEE_EXITS(abi)                                                                      \
+	BEE_OPENS_##abi(OPENS_##abi##_ROW) BEE_FILE_##abi(FILE_##abi##_ROW)                 \
+		BEE_MEMORY_##abi(MEMORY_##abi##_ROW) BEE_NETWORK_##abi(NETWORK_##abi##_ROW) \
+			BEE_KERNEL_##abi(KERNEL_##abi##_ROW)
+
+const struct bee_exit_of bee_exits[BEE_SYSCALLS] = {BEE_EXITS(NATIVE) BEE_EXITS(COMPAT)};
 
 /* Whether a call of this number may be read by somebody. */
 static __always_inline bool bee_exit_read(__u64 number)
 {
-	return number < BEE_SYSCALLS && (bee_exits_native[number] | bee_exits_compat[number]);
+	return number < BEE_SYSCALLS && *(const __u16 *)&bee_exits[number];
 }
 
 /* A macro, because the verifier wants to see which array it is, and the JIT which place: then it
  * is a plain jump. */
-#define bee_exit_to(ctx, array, number, compat)                                           \
-	do {                                                                              \
-		switch ((compat) ? bee_exits_compat[number] : bee_exits_native[number]) { \
-		case EXIT_OPENS:                                                          \
-			bpf_tail_call_static(ctx, &array, BEE_READER_FILE);               \
-			bpf_tail_call_static(ctx, &array, BEE_READER_MEMORY);             \
-			break;                                                            \
-		case EXIT_FILE:                                                           \
-			bpf_tail_call_static(ctx, &array, BEE_READER_FILE);               \
-			break;                                                            \
-		case EXIT_MEMORY:                                                         \
-			bpf_tail_call_static(ctx, &array, BEE_READER_MEMORY);             \
-			break;                                                            \
-		case EXIT_NETWORK:                                                        \
-			bpf_tail_call_static(ctx, &array, BEE_READER_NETWORK);            \
-			break;                                                            \
-		case EXIT_KERNEL:                                                         \
-			bpf_tail_call_static(ctx, &array, BEE_READER_KERNEL);             \
-			break;                                                            \
-		}                                                                         \
+#define bee_exit_to(ctx, array, number, is_compat)                                           \
+	do {                                                                                 \
+		switch ((is_compat) ? bee_exits[number].compat : bee_exits[number].native) { \
+		case EXIT_OPENS:                                                             \
+			bpf_tail_call_static(ctx, &array, BEE_READER_FILE);                  \
+			bpf_tail_call_static(ctx, &array, BEE_READER_MEMORY);                \
+			break;                                                               \
+		case EXIT_FILE:                                                              \
+			bpf_tail_call_static(ctx, &array, BEE_READER_FILE);                  \
+			break;                                                               \
+		case EXIT_MEMORY:                                                            \
+			bpf_tail_call_static(ctx, &array, BEE_READER_MEMORY);                \
+			break;                                                               \
+		case EXIT_NETWORK:                                                           \
+			bpf_tail_call_static(ctx, &array, BEE_READER_NETWORK);               \
+			break;                                                               \
+		case EXIT_KERNEL:                                                            \
+			bpf_tail_call_static(ctx, &array, BEE_READER_KERNEL);                \
+			break;                                                               \
+		}                                                                            \
 	} while (0)

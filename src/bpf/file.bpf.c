@@ -13,30 +13,29 @@
  */
 #include "given.bpf.h"
 
-/* An act on an open descriptor: an open that succeeded, fchmod, fchown, ftruncate. Whether the
- * memory sensor wants it too. */
-__noinline int bee_on_descriptor(__u64 regs, bee_what call)
+/* An act on an open file: an open that succeeded, fchmod, fchown, ftruncate. Whether the memory
+ * sensor wants it too. */
+__noinline int bee_on_file(__u64 regs, bee_what call, __u64 address, __u32 look)
 {
 	struct bee_act unpacked, *act = &unpacked;
 	__u64 value = 0, value_2 = 0;
-	__u32 descriptor, f_mode, says = 0;
-	struct file *file;
+	struct file *file = (struct file *)address;
+	__u32 f_mode, says = 0;
 	bee_what what;
 	bool opened;
 
 	bee_unpack(act, regs, call);
 	what = (call & ~0xffull) | act->call->kind;
 	opened = act->call->kind == BEE_KIND_OPEN;
-	descriptor =
-		opened ? (__u32)BEE_WHAT_RESULT(call) : (__u32)bee_arg(act, act->call->descriptor);
-	file = bee_descriptor_file(descriptor);
-	if (opened)
+	if (!opened)
+		file = bee_descriptor_file(bee_arg(act, act->call->descriptor));
+	else if (look == BEE_LOOK_ON)
 		says = bee_misses_read((__u64)file);
 	if (says & BEE_MISSES)
 		return says & BEE_ON_PROC;
 	f_mode = BPF_CORE_READ(file, f_mode);
 	if (f_mode & FMODE_PATH) {
-		if (bpf_get_current_pid_tgid() >> 32 != settings.scanner_tgid)
+		if (bee_tgid() != settings.scanner_tgid)
 			return 0;
 		bee_taught(what, (__u64)BPF_CORE_READ(file, f_path.dentry),
 			   (__u64)BPF_CORE_READ(file, f_path.mnt),
@@ -61,8 +60,9 @@ static __always_inline int bee_sys_exit(void *address, __u64 number, long ended,
 	__s32 result = ended;
 	const struct bee_call *call;
 	__u8 native, compat, index;
+	enum bee_look look = BEE_LOOK_ON;
 	bool is_compat, opened, open;
-	__u64 regs = 0;
+	__u64 regs = 0, file = 0;
 	bee_what what;
 
 #if defined(__TARGET_ARCH_x86)
@@ -83,16 +83,20 @@ static __always_inline int bee_sys_exit(void *address, __u64 number, long ended,
 	/* Other failures changed nothing and showed nothing. */
 	if (result < 0 && result != -EACCES && result != -EPERM)
 		return open;
-	if (open && result >= 0 && bee_usual_read((__u64)bee_descriptor_file(result)))
-		return 0;
+	opened = open && result >= 0;
+	if (opened) {
+		file = (__u64)bee_descriptor_file(result);
+		look = bee_look(file);
+		if (look == BEE_LOOK_USUAL)
+			return 0;
+	}
 	what = bee_pack(hook, index, is_compat, 0, result);
 	/* Of an open that succeeded only the scanner's has an argument of interest. */
-	opened = open && result >= 0;
-	if (!opened || bpf_get_current_pid_tgid() >> 32 == settings.scanner_tgid)
+	if (!opened || bee_tgid() == settings.scanner_tgid)
 		/* A number, not a typed pointer, is what a global function takes. */
 		bpf_probe_read_kernel(&regs, sizeof(regs), address);
 	if (opened || call->descriptor != NO_ARG)
-		return bee_on_descriptor(regs, what);
+		return bee_on_file(regs, what, file, look);
 	/* open_by_handle_at refused: the handle is not a name, and nothing was opened. */
 	if (call->name == NO_ARG)
 		return 0;

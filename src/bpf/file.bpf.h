@@ -127,13 +127,14 @@ __noinline int bee_ended(__s32 result)
 __noinline int bee_finish(bee_what what, __u32 tail)
 {
 	struct bee_scratch *buffer = bee_scratch(BEE_WHAT_PLACE(what));
-	__u64 key = bpf_get_current_pid_tgid();
 	struct bee_file *record;
+	__u64 key;
 
 	if (!buffer)
 		return 0;
 	record = bee_fixed(buffer, struct bee_file);
 	if (what & BEE_WHAT_BEGUN) {
+		key = bpf_get_current_pid_tgid();
 		record->header.length = sizeof(*record) + tail;
 		bee_ended(-BEE_END_UNSEEN);
 		if (tail <= BEE_HELD_TAIL &&
@@ -223,21 +224,29 @@ static __always_inline bool bee_misses(struct file *file)
 		failed_;                                                                          \
 	})
 
-/* bee_is_usual of a file at some address. */
-static __always_inline bool bee_usual_read(__u64 file)
+/* What a first look at an open file says. */
+enum bee_look {
+	BEE_LOOK_ON,	/* nothing yet: bee_misses_read knows */
+	BEE_LOOK_USUAL, /* none of ours: bee_is_usual */
+	BEE_LOOK_KNOWN, /* in the filter, on the file system most opens are of */
+};
+
+/* Of a file at some address. */
+static __always_inline enum bee_look bee_look(__u64 file)
 {
 	__u8 bytes[BEE_SPAN] __attribute__((aligned(8)));
 	__u64 inode, super, number;
 	__u32 f_mode, device = ~0u; /* nobody's */
 
 	if (bee_two(bytes, file, struct file, f_mode, f_mode, f_inode, inode) || !bee_plain(f_mode))
-		return false;
-	if (bee_two(bytes, inode, struct inode, i_ino, number, i_sb, super) ||
-	    *bee_filter_slot(number))
-		return false;
+		return BEE_LOOK_ON;
+	if (bee_two(bytes, inode, struct inode, i_ino, number, i_sb, super))
+		return BEE_LOOK_ON;
 	bpf_probe_read_kernel(&device, sizeof(device),
 			      (void *)super + bpf_core_field_offset(struct super_block, s_dev));
-	return bee_usual(device);
+	if (!bee_usual(device))
+		return BEE_LOOK_ON;
+	return *bee_filter_slot(number) ? BEE_LOOK_KNOWN : BEE_LOOK_USUAL;
 }
 
 /* Of a file at some address. By itself, because its copies would lie on the stack of whoever
@@ -274,17 +283,16 @@ __noinline int bee_misses_read(__u64 file)
  */
 __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value, __u64 value_2)
 {
-	struct dentry *dentry = BPF_CORE_READ((struct path *)path, dentry);
-	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
-	__u64 mnt = (__u64)BPF_CORE_READ((struct path *)path, mnt);
 	struct bee_scratch *buffer = bee_scratch(BEE_WHAT_PLACE(what));
 	__u16 kind = BEE_WHAT_KIND(what);
 	bool created = kind == BEE_KIND_OPEN && f_mode & FMODE_CREATED;
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u32 tgid = bee_tgid();
 	__u32 mask = 0, walk = 0, mode, node, links, device, generation;
 	struct super_block *super;
 	struct bee_file *record;
+	struct dentry *dentry;
 	struct bee_near *near;
+	struct inode *inode;
 	__u32 known = 0;
 	__u64 number;
 	bool names = created;
@@ -294,6 +302,11 @@ __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value
 		return 0;
 	}
 	near = &buffer->near;
+	bpf_probe_read_kernel(near->bytes, bpf_core_type_size(struct path), (void *)path);
+	/* Not on the stack, which has no room left. */
+	buffer->walk.mount = (__u64)bee_near(near, path, struct path, mnt);
+	dentry = bee_near(near, path, struct path, dentry);
+	inode = BPF_CORE_READ(dentry, d_inode);
 	if (!inode || !bee_near_read(near, (__u64)inode)) {
 		bee_count(kind, BEE_CAUSE_UNREADABLE);
 		return 0;
@@ -333,7 +346,7 @@ __noinline int bee_on_inode(bee_what what, __u64 path, __u32 f_mode, __u64 value
 		return 0;
 	mask = bee_blur(mask, tgid);
 
-	walk = bee_walk(BEE_WHAT_PLACE(what), (__u64)dentry, mnt,
+	walk = bee_walk(BEE_WHAT_PLACE(what), (__u64)dentry, buffer->walk.mount,
 			names ? BEE_WALK_LEAF : BEE_WALK_UNTESTED);
 	mask |= BEE_WALK_MASK(walk) & (BEE_WATCH_ANY | BEE_WATCH_WRITE);
 	if (!mask)

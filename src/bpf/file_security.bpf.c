@@ -128,8 +128,10 @@ int BPF_PROG(fexit__do_file_open_root, const struct path *root, const char *name
 SEC("kprobe/security_file_open")
 int BPF_KPROBE(kprobe__security_file_open, struct file *file)
 {
-	if (bee_usual_read((__u64)file) || !bee_active() ||
-	    bee_misses_read((__u64)file) & BEE_MISSES)
+	enum bee_look look = bee_look((__u64)file);
+
+	if (look == BEE_LOOK_USUAL || !bee_active() ||
+	    (look == BEE_LOOK_ON && bee_misses_read((__u64)file) & BEE_MISSES))
 		return 0;
 	/* A stacked file system opens the file below: the caller's is seen by itself. Before
 	 * 6.5 such a file has the path of the one above and its own inode. */

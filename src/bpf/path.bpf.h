@@ -16,6 +16,10 @@
 
 #define BEE_DEPTH_MAX 64 /* components; more: BEE_WALK_TRUNCATED */
 
+/* A name that lies in its dentry is shorter than this (DNAME_INLINE_LEN of linux/dcache.h is 40 on
+ * both, or 32 before 6.14 with some debugging options: the NUL after it is looked for). */
+#define BEE_SHORT 32
+
 /* What bee_walk returns: bytes written, watch mask, and what went wrong. */
 #define BEE_WALK_LENGTH(walk) ((walk)&0x1fff)
 #define BEE_WALK_MASK(walk)   (((walk) >> 13) & 0xf)
@@ -50,6 +54,48 @@ static __always_inline __u32 bee_test_component(__u32 place, __u32 length, __u32
 #define BEE_STEP_STOP 2u /* something could not be read, or there is no more room */
 
 /*
+ * The name of a dentry, whose beginning was just read, to the tail: its size with the NUL, or not
+ * more than 0. A short name lies in the dentry itself, so has been read with it: it is copied
+ * whole, and the reading of a string saved.
+ */
+static __always_inline long bee_component(struct bee_scratch *buffer)
+{
+	__u64 dentry = buffer->walk.dentry;
+	__u32 here = buffer->walk.at & BEE_TAIL_MASK;
+	__u64 name = (__u64)bee_near(&buffer->near, dentry, struct dentry, d_name.name);
+	__u32 length = bee_near(&buffer->near, dentry, struct dentry, d_name.len);
+	__u64 inside = name - dentry;
+
+	if (inside <= BEE_NEAR - BEE_SHORT) {
+		const __u8 *from = buffer->near.bytes + inside;
+		__u8 *to = buffer->tail + here;
+		__u64 eight, nuls = 0;
+		__u32 i;
+
+		for (i = 0; i < BEE_SHORT; i += 8) {
+			eight = *(const __u64 *)(from + i);
+			*(__u64 *)(to + i) = eight;
+			nuls = bee_has_byte(eight, 0);
+			if (nuls)
+				break;
+		}
+		/* The name ends where its length says, or is being changed. */
+		if (nuls && i == (length & ~7u) && (nuls & -nuls) == 0x80ull << (length & 7) * 8)
+			return length + 1;
+	}
+	return bpf_probe_read_kernel_str(&buffer->tail[here], 256, (void *)name);
+}
+
+/* The directory of a dentry, whose beginning was just read; 0: it is a root. */
+static __always_inline __u64 bee_parent(struct bee_scratch *buffer)
+{
+	__u64 dentry = buffer->walk.dentry;
+	__u64 parent = (__u64)bee_near(&buffer->near, dentry, struct dentry, d_parent);
+
+	return parent == dentry ? 0 : parent;
+}
+
+/*
  * One step up: a component is written and tested, or a mount point crossed. The
  * walk's state lies in the scratch buffer, so that the verifier proves this once
  * and not for each turn of the loop.
@@ -58,20 +104,15 @@ __noinline __u32 bee_walk_step(__u32 place, __u32 first)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
 	struct bee_walk_state *walk;
-	struct dentry *parent;
 	struct mount *mount, *above;
-	__u64 dentry;
 	__u32 here, tested;
 	long size;
 
 	if (!buffer)
 		return BEE_STEP_STOP;
 	walk = &buffer->walk;
-	dentry = walk->dentry;
-	mount = (struct mount *)walk->mount;
-	here = walk->at & BEE_TAIL_MASK;
-
 	if (walk->dentry == walk->mount_root) {
+		mount = (struct mount *)walk->mount;
 		above = BPF_CORE_READ(mount, mnt_parent);
 		if (above == mount || !above)
 			return BEE_STEP_TOP;
@@ -80,29 +121,27 @@ __noinline __u32 bee_walk_step(__u32 place, __u32 first)
 		walk->mount_root = (__u64)BPF_CORE_READ(above, mnt.mnt_root);
 		return BEE_STEP_ON;
 	}
-	bee_near_read(&buffer->near, dentry);
-	parent = bee_near(&buffer->near, dentry, struct dentry, d_parent);
-	if ((__u64)parent == dentry || !parent) {
+	bee_near_read(&buffer->near, walk->dentry);
+	if (!bee_parent(buffer)) {
 		/* The root of a file system this mount does not reach: opened by handle, or
 		 * unmounted under its user. A memfd is such a root, and has only a name. */
 		walk->result |= BEE_WALK_UNRESOLVED;
 		if (!first)
 			return BEE_STEP_TOP;
 	}
-	size = bpf_probe_read_kernel_str(
-		&buffer->tail[here], 256,
-		bee_near(&buffer->near, dentry, struct dentry, d_name.name));
+	size = bee_component(buffer);
 	if (size <= 0 || size > 256) {
 		walk->result |= BEE_WALK_UNRESOLVED;
 		return BEE_STEP_STOP;
 	}
+	here = walk->at & BEE_TAIL_MASK;
 	walk->at = here + size;
-	if ((__u64)parent == dentry || !parent)
+	walk->dentry = bee_parent(buffer);
+	if (!walk->dentry)
 		return BEE_STEP_TOP;
 	tested = bee_test_component((place & ~0xffffu) | here, size - 1, walk->role);
 	walk->mask |= tested & 0xf;
 	walk->role = tested >> BEE_NEXT_ROLE;
-	walk->dentry = (__u64)parent;
 	return BEE_STEP_ON;
 }
 

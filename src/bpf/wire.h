@@ -533,4 +533,5 @@ struct bee_state {
 	__u64 woken[2];		/* when the reader of each ring was last woken by force */
 	__u64 zero;		/* always 0, which the verifier cannot know: see bee_unknown */
 	__u64 network_hooks;	/* cgroup hooks that have run: see network.bpf.h */
+	__u64 quarter[2];	/* of each ring's bytes, once they were asked for */
 };
