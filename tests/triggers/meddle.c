@@ -5,6 +5,7 @@
  *   meddle empty MAP KEY           deletes the entry of a 32-bit key
  *   meddle detach                  detaches every link of a cgroup whose program is called
  * cgroup__… Prints how many there were; 1 if there was none.
+ *   meddle list                    names every program and map there is, whoever holds it
  */
 #include <linux/bpf.h>
 #include <stdint.h>
@@ -74,6 +75,22 @@ static int is_ours(uint32_t id)
 	return ours;
 }
 
+static int list(void)
+{
+	struct bpf_prog_info program;
+	struct bpf_map_info map;
+	uint32_t id = 0;
+	int fd;
+
+	for (; (fd = next(BPF_PROG_GET_NEXT_ID, BPF_PROG_GET_FD_BY_ID, &id)) >= 0; close(fd))
+		if (!info(fd, &program, sizeof(program)))
+			printf("program %s\n", program.name);
+	for (id = 0; (fd = next(BPF_MAP_GET_NEXT_ID, BPF_MAP_GET_FD_BY_ID, &id)) >= 0; close(fd))
+		if (!info(fd, &map, sizeof(map)))
+			printf("map %s\n", map.name);
+	return 0;
+}
+
 static int word(int fd, uint32_t size, uint32_t at, uint32_t value)
 {
 	unsigned char *bytes = calloc(1, size);
@@ -93,6 +110,8 @@ int main(int count, char **arguments)
 	uint32_t id = 0;
 	const char *what = count > 1 ? arguments[1] : "";
 
+	if (!strcmp(what, "list"))
+		return list();
 	if (!strcmp(what, "detach")) {
 		while ((fd = next(BPF_LINK_GET_NEXT_ID, BPF_LINK_GET_FD_BY_ID, &id)) >= 0) {
 			struct bpf_link_info link;

@@ -58,7 +58,7 @@ well() { # WHAT
 }
 fill() { dd if=/dev/zero of="$1" bs=4k count="${2:-1000000}" status=none 2>/dev/null; }
 
-before=$(held)
+before=$(loaded)
 mount -t tmpfs -o size=64M tmpfs "$state"
 install_service WatchdogSec=20 TimeoutStartSec=9min <<'END'
 [output]
@@ -343,8 +343,7 @@ sysctl -qw kernel.ftrace_enabled=1
 title 'stop'
 systemctl stop bee-traced
 check 'status of systemctl stop' $? 0
-sleep 2
-check 'programs and links left' "$(held)" "$before"
+check 'programs and maps left' "$(loaded)" "$before"
 complaints_unwanted
 journalctl -q -u bee-traced _TRANSPORT=stdout --no-pager -o short >/vm/out/daemon.log
 cat "$screens"

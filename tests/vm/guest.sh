@@ -40,8 +40,12 @@ other_pid() {
   now=$(show MainPID) # first: between two questions it can end, and then there is none
   [ "$now" != 0 ] && [ "$now" != "$1" ] && is ActiveState active && is SubState running
 }
-# Links of eBPF programs, and programs, that any process holds.
-held() { cat /proc/[0-9]*/fdinfo/* 2>/dev/null | grep -cE '^(link_id|prog_id):'; }
+# eBPF programs and maps by name, whoever holds them, but for systemd's own. The wait: the kernel frees what
+# has no user left a little later, and never a PROG_ARRAY that is opened meanwhile.
+loaded() {
+  sleep 2
+  /vm/triggers/64/meddle list | grep -v ' sd_' | sort
+}
 # A number of the daemon's own status: KEY, the first that is there.
 number() { bee-trace status --json | sed -n "s/^ *\"$1\": \([0-9a-z]*\),*$/\1/p" | head -n1; }
 # install_service: programs, configuration and unit, with standard input as a drop-in of the configuration
