@@ -58,7 +58,7 @@ run() { # NAME TEST
   build "$arch"
   lock
   set=$(root_set "$2")
-  toolbox --root scripts/vm/root-image.sh "$arch" ${set:+"$set"}
+  toolbox --root scripts/vm/root-image.sh "$(field "$1" system)" "$arch" ${set:+"$set"}
   kernel "$(kernel_of "$1")"
   case $(field "$1" types) in ''|headers) ;; *) kernel "$(field "$1" types)" ;; esac
   [ -z "$(field "$1" types)" ] || toolbox scripts/vm/types.sh "$1" "$programs" "target/vm/types-$1"
