@@ -18,6 +18,7 @@ mod notify;
 mod overlap;
 mod own;
 mod policy;
+mod prove;
 mod rate;
 mod reload;
 mod scans;
