@@ -180,15 +180,17 @@ static __always_inline bool bee_is_usual(struct file *file)
 	if (!bee_plain(file->f_mode))
 		return false;
 	inode = file->f_inode;
-	return !*bee_filter_slot(inode->i_ino) && bee_usual(inode->i_sb->s_dev);
+	return !*bee_filter_slot(inode->i_ino) && bee_usual_super((__u64)inode->i_sb);
 }
 
 /* Of a file whose fields the verifier lets a program load. */
 static __always_inline bool bee_misses(struct file *file)
 {
 	struct inode *inode = file->f_inode;
+	struct super_block *super = inode->i_sb;
 
-	return bee_passes(inode->i_mode, inode->i_ino, inode->i_sb->s_dev, file->f_mode);
+	bee_note_usual(bee_number(super), super->s_dev);
+	return bee_passes(inode->i_mode, inode->i_ino, super->s_dev, file->f_mode);
 }
 
 /* What bee_misses_read says of an open file. */
@@ -236,15 +238,12 @@ static __always_inline enum bee_look bee_look(__u64 file)
 {
 	__u8 bytes[BEE_SPAN] __attribute__((aligned(8)));
 	__u64 inode, super, number;
-	__u32 f_mode, device = ~0u; /* nobody's */
+	__u32 f_mode;
 
 	if (bee_two(bytes, file, struct file, f_mode, f_mode, f_inode, inode) || !bee_plain(f_mode))
 		return BEE_LOOK_ON;
-	if (bee_two(bytes, inode, struct inode, i_ino, number, i_sb, super))
-		return BEE_LOOK_ON;
-	bpf_probe_read_kernel(&device, sizeof(device),
-			      (void *)super + bpf_core_field_offset(struct super_block, s_dev));
-	if (!bee_usual(device))
+	if (bee_two(bytes, inode, struct inode, i_ino, number, i_sb, super) ||
+	    !bee_usual_super(super))
 		return BEE_LOOK_ON;
 	return *bee_filter_slot(number) ? BEE_LOOK_KNOWN : BEE_LOOK_USUAL;
 }
@@ -269,6 +268,7 @@ __noinline int bee_misses_read(__u64 file)
 	if (!bee_near_read(&near, super))
 		return BEE_ON_PROC;
 	device = bee_near(&near, super, struct super_block, s_dev);
+	bee_note_usual(super, device);
 	if (bee_near(&near, super, struct super_block, s_magic) == PROC_SUPER_MAGIC)
 		says = BEE_ON_PROC;
 	return says | (bee_passes(mode, number, device, f_mode) ? BEE_MISSES : 0);

@@ -534,4 +534,5 @@ struct bee_state {
 	__u64 zero;		/* always 0, which the verifier cannot know: see bee_unknown */
 	__u64 network_hooks;	/* cgroup hooks that have run: see network.bpf.h */
 	__u64 quarter[2];	/* of each ring's bytes, once they were asked for */
+	__u64 usual_super;	/* the super block of `usual`, mixed with it: see bee_usual_super */
 };
