@@ -74,7 +74,7 @@ begin=$SECONDS
 limit=${VM_TIMEOUT:-600}
 # shellcheck disable=SC2086 # VM_ARGS is a list of words
 nice -n 5 timeout -k 5 "$limit" "${machine[@]}" -accel "${VM_ACCEL:-tcg,thread=multi}" ${VM_ARGS:-} \
-  -smp "${VM_SMP:-$(field "$name" smp)}" -m "${VM_MEMORY:-1024}" -kernel "$kernel/vmlinuz" -initrd "$scratch/initrd" \
+  -smp "${VM_SMP:-$(field "$name" smp)}" -m "${VM_MEMORY:-$(field "$name" memory)}" -kernel "$kernel/vmlinuz" -initrd "$scratch/initrd" \
   -append "console=$console loglevel=4 panic=-1 softlockup_panic=1 systemd.show_status=no $(field "$name" cmdline)" \
   -drive "file=$root_dir/root.ext4,format=raw,if=none,id=root,snapshot=on,cache=unsafe" \
   -device virtio-blk-pci,drive=root \
