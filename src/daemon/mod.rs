@@ -29,6 +29,7 @@ mod tell;
 mod tests;
 mod wait;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -40,6 +41,7 @@ use crate::config::Config;
 use crate::decode;
 use crate::error::{Error, Result};
 use crate::event::{Action, Body, Severity};
+use crate::formats;
 use crate::ledger::RINGS;
 use crate::pipeline::{Errand, Fate, Pipeline, action};
 use crate::probe::loader::Sensor;
@@ -239,18 +241,20 @@ impl Daemon<'_> {
 
     fn take_one(&mut self) -> bool {
         let mut oldest: Option<(usize, u64)> = None;
-        let mut heads = [None; RINGS];
+        let mut heads = [const { None }; RINGS];
         // While ours are proven no sink runs yet that could take what the build before sees.
         let proving = self.overlap.as_ref().is_some_and(|overlap| overlap.until().is_none());
         let read = if proving { 2 } else { RINGS };
         for (index, ring) in self.rings.iter_mut().enumerate().take(read) {
             match ring.peek() {
                 Ok(Some(record)) => {
-                    let time = decode::time(record.bytes);
+                    let bytes =
+                        if index < 2 { Cow::Borrowed(record.bytes) } else { formats::current(record.bytes) };
+                    let time = decode::time(&bytes);
                     if oldest.is_none_or(|(_, first)| time < first) {
                         oldest = Some((index, time));
                     }
-                    heads[index] = Some(record);
+                    heads[index] = Some((bytes, record.position));
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -261,17 +265,16 @@ impl Daemon<'_> {
             }
         }
         let Some((index, _)) = oldest else { return false };
-        if let Some(record) = heads[index] {
+        if let Some((bytes, position)) = &heads[index] {
             // Positions are multiples of eight: the ring's number fits below.
             let base = self.accounts.page().rings[index].base;
-            let double = |overlap: &mut Overlap| overlap.is_double(record.bytes, index >= 2);
+            let double = |overlap: &mut Overlap| overlap.is_double(bytes, index >= 2);
             if self.overlap.as_mut().is_some_and(double) {
-                self.pipeline
-                    .count(decode::header(record.bytes).map_or(0, |header| header.kind), Fate::Duplicate);
+                self.pipeline.count(decode::header(bytes).map_or(0, |header| header.kind), Fate::Duplicate);
                 self.rings[index].advance();
                 return true;
             }
-            self.pipeline.step(record.bytes, (base + record.position) | (index as u64 & 1));
+            self.pipeline.step(bytes, (base + position) | (index as u64 & 1));
         }
         self.rings[index].advance();
         true
