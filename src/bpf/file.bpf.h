@@ -200,7 +200,7 @@ static __always_inline bool bee_is_usual_here(__s32 descriptor)
 	struct files_struct *files = bpf_get_current_task_btf()->files;
 	struct file *file;
 
-	if (files->fdt->max_fds != BEE_SMALL_TABLE)
+	if (!bpf_core_field_exists(files->fd_array) || files->fdt->max_fds != BEE_SMALL_TABLE)
 		return false;
 	switch (descriptor) {
 		BEE_DESCRIPTOR(0)
