@@ -22,7 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
 use crate::error::Error;
-use crate::sys;
+use crate::{sys, text};
 
 /// How much is said, and how much was asked for at the start.
 struct Chosen {
@@ -71,7 +71,10 @@ pub fn level() -> String {
 
 /// The last words of a program that cannot go on.
 pub fn fatal(program: &str, error: &Error) {
-    let text = format!("{program}: {error}");
+    // It may hold the words of another process, or a name that somebody chose.
+    let mut text = Vec::new();
+    text::push_tame(&mut text, format!("{program}: {error}").as_bytes());
+    let text = String::from_utf8_lossy(&text);
     // Nobody to tell it to when standard error is closed.
     let _ = if sys::is_journal_stream(libc::STDERR_FILENO) {
         let lines: String = text.lines().map(|line| format!("<3>{line}\n")).collect();

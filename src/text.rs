@@ -5,7 +5,8 @@
 //! watched. Two renderings exist: [`push_json`] loses nothing and always gives a
 //! valid JSON string; [`push_shown`] and [`push_quoted`] are for a terminal and
 //! leave no character in place that moves the cursor, is invisible or changes
-//! the direction of writing.
+//! the direction of writing. [`push_tame`] is for whole lines that another process
+//! has rendered.
 
 use std::str::from_utf8;
 
@@ -220,6 +221,54 @@ pub fn push_shown(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
+/// The same as text of its own: a path or a name in a message or a line of the log, which it can
+/// neither end nor colour.
+pub fn shown(bytes: &[u8]) -> String {
+    let mut out = Vec::with_capacity(bytes.len());
+    push_shown(&mut out, bytes);
+    // Nothing but whole characters is ever appended.
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Appends whole lines that somebody else has rendered, for a terminal: their ends and their colours
+/// (`ESC [ … m`) stay, whatever else a terminal would obey becomes `\u202e`, which is right in JSON
+/// too. Lines of a daemon that is what it should be come out as they went in.
+pub fn push_tame(out: &mut Vec<u8>, bytes: &[u8]) {
+    for chunk in bytes.utf8_chunks() {
+        let mut rest = chunk.valid();
+        while let Some(at) = rest.find(is_obeyed) {
+            let (before, from) = rest.split_at(at);
+            out.extend_from_slice(before.as_bytes());
+            let kept = if from.starts_with('\n') { 1 } else { color_length(from) };
+            let (kept, after) = from.split_at(kept);
+            out.extend_from_slice(kept.as_bytes());
+            rest = after;
+            if kept.is_empty() {
+                let mut characters = rest.chars();
+                characters.next().into_iter().for_each(|one| push_unicode(out, one.into()));
+                rest = characters.as_str();
+            }
+        }
+        out.extend_from_slice(rest.as_bytes());
+        for byte in chunk.invalid() {
+            push_hex_escape(out, *byte);
+        }
+    }
+}
+
+/// Whether a terminal does something for it: a control character, a separator of lines, or one that
+/// turns the direction of writing.
+fn is_obeyed(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// How long the colour is that `text` begins with; 0 where it does not.
+fn color_length(text: &str) -> usize {
+    let Some(inside) = text.strip_prefix("\x1b[") else { return 0 };
+    let numbers = inside.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b';').count();
+    if inside.as_bytes().get(numbers) == Some(&b'm') { numbers + 3 } else { 0 }
+}
+
 /// Who reads the escapes: a person, or bash between `$'` and `'`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Dialect {
@@ -366,6 +415,18 @@ mod tests {
         for (bytes, want) in cases {
             assert_eq!(text(|out| push_quoted(out, bytes)), *want);
         }
+    }
+
+    #[test]
+    fn lines_of_others_keep_their_ends_and_colours_and_nothing_else() {
+        let tame = |bytes: &[u8]| text(|out| push_tame(out, bytes));
+        let good = "{\"a\":\"é\u{200b}\\n\"}\n\x1b[1;31mHIGH\x1b[0m open\n";
+        assert_eq!(tame(good.as_bytes()), good);
+        assert_eq!(
+            tame(b"\x1b]0;x\x07 \x1b[2J \x1b[31 \xff\xc2\x9b \xe2\x80\xae \r\x1b"),
+            r"\u001b]0;x\u0007 \u001b[2J \u001b[31 \xff\u009b \u202e \u000d\u001b"
+        );
+        assert_eq!(shown(b"a\nINFO all is well\x1b[2J\xff"), r"a\nINFO all is well\x1b[2J\xff");
     }
 
     #[test]

@@ -356,3 +356,96 @@ fn every_dependency_has_its_reason() {
         .collect();
     assert_eq!(given, wanted, "docs/adr/0005-dependencies.md");
 }
+
+/// One use of `unsafe`: what is done, and the reason that stands above it.
+struct Unsafe {
+    what: String,
+    why: String,
+}
+
+/// What is called or declared there: the first call, of a system call its name too.
+fn done_by(code: &str) -> String {
+    let code = code.trim_start();
+    if let Some(declared) = code.strip_prefix("impl ").or(code.strip_prefix("extern \"C\" fn ")) {
+        let end = declared.find(['{', '(']).unwrap_or(declared.len());
+        let kind = if code.starts_with("impl") { "impl" } else { "extern fn" };
+        return format!("{kind} {}", declared[..end].trim());
+    }
+    if code.starts_with("extern") {
+        return "extern functions of C".to_owned();
+    }
+    let word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
+    for (at, _) in code.match_indices('(') {
+        let name = &code[..at];
+        let name = &name[name.rfind(|letter: char| !word(letter)).map_or(0, |end| end + 1)..];
+        if name.is_empty() || ["Some", "Ok", "drop"].contains(&name) {
+            continue;
+        }
+        let number = code[at..].split(',').next().and_then(|first| first.split("SYS_").nth(1));
+        return match number.filter(|_| name.ends_with("syscall")) {
+            Some(number) => format!("{name}({})", number.trim_end_matches(')')),
+            None => name.to_owned(),
+        };
+    }
+    code.trim_start_matches('{').split('}').next().unwrap_or_default().trim().to_owned()
+}
+
+/// Every use of `unsafe` of a source file, outside of its tests.
+fn unsafe_of(path: &str) -> Vec<Unsafe> {
+    let text = read(path);
+    let lines: Vec<&str> = text.split("#[cfg(test)]").next().unwrap().lines().collect();
+    let mut found = Vec::new();
+    for (number, line) in lines.iter().enumerate() {
+        let code = line.split("//").next().unwrap();
+        for (at, _) in code.match_indices("unsafe ") {
+            if code[..at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_' || letter == '"')
+            {
+                continue;
+            }
+            let after: String = std::iter::once(&code[at + "unsafe ".len()..])
+                .chain(lines[number + 1..].iter().take(4).copied())
+                .collect::<Vec<_>>()
+                .join(" ");
+            let extern_item = after.starts_with("extern");
+            let begin = (0..number).rev().take(8).find(|above| lines[*above].contains("// SAFETY:"));
+            let begin = begin.filter(|_| !extern_item);
+            let why = begin.map_or_else(
+                || "declared only; each call has its own reason".to_owned(),
+                |begin| {
+                    let comment =
+                        lines[begin..number].iter().map_while(|line| line.trim().strip_prefix("//"));
+                    let words: Vec<&str> = comment.map(str::trim).collect();
+                    words.join(" ").trim_start_matches("SAFETY:").trim().to_owned()
+                },
+            );
+            found.push(Unsafe { what: done_by(&after), why });
+        }
+    }
+    found
+}
+
+/// So that no `unsafe` is added without being in the review.
+#[test]
+fn the_review_has_every_unsafe_of_the_source() {
+    const NAME: &str = "docs/security-review.md";
+    const BEGIN: &str = "<!-- from the source: unsafe -->\n";
+    let mut table = "| where | what | why it is sound |\n|---|---|---|\n".to_owned();
+    let mut count = 0;
+    let sources = below("src").into_iter().chain(["build.rs".to_owned()]).chain(below("build"));
+    for path in sources.filter(|path| path.ends_with(".rs") && !path.ends_with("tests.rs")) {
+        for row in unsafe_of(&path) {
+            count += 1;
+            table.push_str(&format!("| `{path}` | `{}` | {} |\n", row.what, row.why.replace('|', "\\|")));
+        }
+    }
+    // As the compiler counts them: the word, where it is none of a lint's or a comment's.
+    assert!(count > 60, "only {count} were found");
+    let text = read(NAME);
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once("<!-- end -->\n").unwrap();
+    let want = format!("{before}{BEGIN}{table}<!-- end -->\n{after}");
+    if std::env::var_os("BEE_BLESS").is_some() {
+        return fs::write(root().join(NAME), want).unwrap();
+    }
+    assert!(text == want, "{NAME} is stale; BEE_BLESS=1 cargo test --test docs writes it");
+}

@@ -15,7 +15,7 @@ use bee_trace::control::status::Status;
 use bee_trace::error::{Error, ExitStatus, Result};
 use bee_trace::kernel::{self, Places, facts::Facts};
 use bee_trace::probe::Tier;
-use bee_trace::{event_docs, log, man, remote, trial};
+use bee_trace::{event_docs, log, man, remote, text, trial};
 
 fn main() -> ExitCode {
     let line: Trace = match cli::parse(std::env::args_os()) {
@@ -223,8 +223,12 @@ fn config_check(file: &Path, loaded: &Loaded) -> Result<ExitStatus> {
     say(&text)
 }
 
+/// What comes from a daemon may come from one that is no longer itself: a terminal is shown nothing of
+/// it that it would obey.
 fn say(text: &str) -> Result<ExitStatus> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    let mut out = Vec::with_capacity(text.len());
+    text::push_tame(&mut out, text.as_bytes());
+    match std::io::stdout().write_all(&out) {
         // `bee-trace check | head` is no failure.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitStatus::Ok),

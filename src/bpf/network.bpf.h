@@ -218,9 +218,12 @@ static __always_inline void bee_net_flow(struct bee_socket *record)
 			return;
 	}
 	folded = flow->folded;
+	/* Two threads of a process that meet here both tell, and both take it off: what is below
+	 * zero then was told too often, and what comes next makes up for it. */
+	if ((__s64)folded < 0)
+		folded = 0;
 	record->facts.count += folded;
 	__builtin_memcpy(&flow->record, record, sizeof(*record));
-	/* Two threads of a process that meet here both tell: one event more, never one less. */
 	__sync_fetch_and_add(&flow->folded, -folded);
 	flow->last = record->header.time;
 }

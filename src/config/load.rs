@@ -17,6 +17,11 @@ use super::{Config, Document, Exclude, Place, exclude};
 
 /// `[[exclude]]` tables of all documents together may be this many.
 const MAX_EXCLUDES: usize = 256;
+/// This many mistakes are told, which is more than anybody mends at once: a file of a megabyte could
+/// make ten of them, and they go into the log.
+const MAX_PROBLEMS: usize = 100;
+/// A document may have this many control characters, each of which is told as a mistake.
+const MAX_ODD: usize = 1000;
 /// Appended to the key of a list to add to it.
 const ADD: &str = "_add";
 
@@ -73,6 +78,21 @@ pub enum Origin {
     Default,
     /// This line, from 1, of the document of this name.
     Line(String, usize),
+}
+
+/// What no text has but at the ends of its lines.
+fn is_odd(byte: u8) -> bool {
+    (byte < b' ' && !matches!(byte, b'\n' | b'\t')) || byte == 0x7f
+}
+
+/// At most [`MAX_PROBLEMS`], and how many more there are.
+fn shortened(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let more = problems.len().saturating_sub(MAX_PROBLEMS);
+    problems.truncate(MAX_PROBLEMS);
+    if let Some(last) = problems.last_mut().filter(|_| more > 0) {
+        last.message.push_str(&format!("; and {more} more mistakes, which are not shown"));
+    }
+    problems
 }
 
 impl fmt::Display for Origin {
@@ -205,7 +225,7 @@ impl<'f> Merge<'f> {
 
     fn finish(self) -> Result<Loaded, Vec<Problem>> {
         if !self.problems.is_empty() {
-            return Err(self.problems);
+            return Err(shortened(self.problems));
         }
         let mut config = Config::default();
         for (option, (value, _)) in OPTIONS.iter().zip(&self.values) {
@@ -256,6 +276,14 @@ impl<'t> Walk<'t> {
         let mut found = Found::default();
         if self.document.text.len() > MAX_DOCUMENT {
             self.report(&(0..0), "", "longer than 1 MiB, which no configuration is".into());
+            return found;
+        }
+        // Each is a mistake to the parser, which keeps 250 bytes for one: a file of nothing else would be
+        // the end of a daemon that reads it again.
+        let odd = self.document.text.bytes().filter(|byte| is_odd(*byte)).count();
+        let odd = odd - self.document.text.matches("\r\n").count();
+        if odd > MAX_ODD {
+            self.report(&(0..0), "", format!("has {odd} control characters in it; it is no text"));
             return found;
         }
         let (root, errors) = DeTable::parse_recoverable(&self.document.text);

@@ -16,6 +16,7 @@ use nix::sys::stat::Mode;
 use super::Document;
 use super::profiles::{BESIDE, Files, INSTALLED};
 use crate::error::{Error, ExitStatus, Result};
+use crate::text;
 
 /// A document may have this many bytes.
 pub const MAX_DOCUMENT: usize = 1 << 20;
@@ -165,7 +166,10 @@ fn is_torn(before: &Metadata, after: &Metadata) -> bool {
 }
 
 fn wrong(path: &Path, what: &str) -> Error {
-    Error::new(ExitStatus::Config, format!("configuration {} {what}", path.display()))
+    Error::new(
+        ExitStatus::Config,
+        format!("configuration {} {what}", text::shown(path.as_os_str().as_bytes())),
+    )
 }
 
 fn failed(path: &Path, errno: Errno) -> Error {

@@ -65,7 +65,9 @@ impl Flows {
         for key in keys {
             let Ok(Some(value)) = self.map.lookup(&key, MapFlags::ANY) else { continue };
             let mut flow = bee_flow::default();
-            if plain::copy_from_bytes(&mut flow, &value).is_err() || flow.folded == 0 {
+            if plain::copy_from_bytes(&mut flow, &value).is_err()
+                || i64::try_from(flow.folded).unwrap_or(0) == 0
+            {
                 continue;
             }
             let over = Duration::from_nanos(boot.saturating_sub(flow.record.header.time)) >= window;

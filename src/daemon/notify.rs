@@ -73,6 +73,8 @@ impl Notify {
     pub fn ready(&mut self, status: &str, now: Instant) {
         self.feed_at = self.every.map(|every| now + every);
         let status = self.changed(status);
+        // Lost, it would make the manager end a daemon that runs.
+        self.wait_for_room();
         self.send(&[NotifyState::Ready, NotifyState::Status(&status)]);
     }
 
@@ -125,8 +127,9 @@ impl Notify {
         }
     }
 
-    /// The manager need not keep what has this name any more.
+    /// The manager need not keep what has this name any more. Waits as [`Notify::keep`] does.
     pub fn forget(&self, name: &str) {
+        self.wait_for_room();
         self.send(&[NotifyState::Custom("FDSTOREREMOVE=1"), NotifyState::Custom(&format!("FDNAME={name}"))]);
     }
 
@@ -156,6 +159,14 @@ impl Notify {
     fn changed(&mut self, status: &str) -> String {
         self.status = cut(status);
         self.status.clone()
+    }
+
+    /// Waits until the manager has room for a message, but not for ever; what cannot be waited for is
+    /// found by who sends.
+    fn wait_for_room(&self) {
+        if let Some(socket) = &self.socket {
+            let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], PATIENCE);
+        }
     }
 
     fn send(&self, states: &[NotifyState<'_>]) {
@@ -234,6 +245,20 @@ mod tests {
         for number in 0..2000 {
             notify.status(&number.to_string());
         }
+    }
+
+    #[test]
+    fn the_word_that_all_is_well_waits_for_room() {
+        let (manager, mut notify) = pair("late", None);
+        while notify.socket.as_ref().unwrap().send(b"STATUS=x\n").is_ok() {}
+        let reader = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            manager.set_nonblocking(false).unwrap();
+            manager.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            while !next(&manager).expect("READY=1 comes").starts_with("READY=1") {}
+        });
+        notify.ready("watching", Instant::now());
+        reader.join().unwrap();
     }
 
     #[test]

@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::{ANSWER, Connection, Heard, refusal, unexpected};
 use crate::control::protocol::{Answer, Request, Watch};
 use crate::error::{Error, Result};
+use crate::text;
 
 /// Messages that are taken after the end was asked for: more than the socket holds, so that only
 /// an endless stream is cut.
@@ -68,6 +69,7 @@ fn follow(
 ) -> Result<()> {
     // Set once the end was asked for: what had come before it is shown too.
     let mut left = None;
+    let mut shown = Vec::new();
     loop {
         if left.is_none() && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             left = Some(LEFT);
@@ -89,7 +91,9 @@ fn follow(
                         let _ =
                             writeln!(notes, "{dropped} events were dropped: they are read too slowly here");
                     }
-                    match out.write_all(lines).and_then(|()| out.flush()) {
+                    shown.clear();
+                    text::push_tame(&mut shown, lines);
+                    match out.write_all(&shown).and_then(|()| out.flush()) {
                         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
                         result => result?,
                     }

@@ -4,11 +4,13 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::wire::MAX_FILES;
 use crate::config::{BESIDE, INSTALLED};
+use crate::text::shown;
 
 /// Opens `main` and `config.d/*.toml` beside it, in name order, then every profile: which of them
 /// is inherited is not found out here, where a capability is. What is not there is left out.
@@ -39,7 +41,7 @@ fn open_with(main: &Path, installed: &Path) -> Result<Vec<(PathBuf, OwnedFd)>, S
         match open_one(&path) {
             Ok(fd) => files.push((path, fd)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(format!("open {}: {error}", path.display())),
+            Err(error) => return Err(format!("open {}: {error}", shown(path.as_os_str().as_bytes()))),
         }
     }
     Ok(files)
@@ -49,7 +51,7 @@ fn toml_files(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(format!("read {}: {error}", directory.display())),
+        Err(error) => return Err(format!("read {}: {error}", shown(directory.as_os_str().as_bytes()))),
     };
     let mut paths: Vec<PathBuf> = entries
         .filter_map(Result::ok)

@@ -12,6 +12,7 @@ use super::lesson;
 use super::mounts::{self, Class, Mount, Volume};
 use super::walk::{self, Counts, Flow, Walk};
 use super::wire::{Answer, Coverage, Summary};
+use crate::text;
 use crate::watch::{Pattern, PatternSet};
 
 /// What is watched: the patterns of the last `Scan` request.
@@ -181,7 +182,9 @@ fn subtree(walk: &mut Walk<'_>, path: &[u8], mounts: &[Mount]) -> Result<Flow, S
     match mounts::class(&mount.kind, mount.device.0) {
         Class::Walk => {}
         Class::Pseudo => return Ok(Flow::Continue),
-        Class::Skip(why) => return Err(format!("{} is on {}: {why}", path_of(path).display(), mount.kind)),
+        Class::Skip(why) => {
+            return Err(format!("{} is on {}: {why}", text::shown(path), text::shown(mount.kind.as_bytes())));
+        }
     }
     match walk::open_root(path) {
         Ok((root, id)) if id == mount.id => Ok(walk.tree(root, id, path)),
@@ -191,7 +194,7 @@ fn subtree(walk: &mut Walk<'_>, path: &[u8], mounts: &[Mount]) -> Result<Flow, S
         }
         // Gone, or covered by a mount since: whoever did that makes the next request.
         Ok(_) | Err(Errno::ENOENT) => Ok(Flow::Continue),
-        Err(errno) => Err(format!("open {}: {}", path_of(path).display(), errno.desc())),
+        Err(errno) => Err(format!("open {}: {}", text::shown(path), errno.desc())),
     }
 }
 

@@ -102,6 +102,7 @@ impl Given {
                 None => given.foreign.push(name),
             }
         }
+        given.foreign.sort();
         given.foreign.dedup();
         Ok(given)
     }

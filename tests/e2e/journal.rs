@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use crate::harness::{Abi, Daemon, Entry, Event, Fixture, Journald, Run, skipped, tier, wait_for};
 
 /// A daemon that writes every event to a journald of ours, and its lines to the usual place.
-fn start(fixture: &Fixture, journald: &Journald, more: &str) -> Daemon {
+pub fn start(fixture: &Fixture, journald: &Journald, more: &str) -> Daemon {
     let every: Vec<String> =
         bee_trace::event::ACTIONS.iter().map(|facts| format!("{:?}", facts.name)).collect();
     fixture.config();
@@ -28,9 +28,9 @@ fn start(fixture: &Fixture, journald: &Journald, more: &str) -> Daemon {
 }
 
 /// What the daemon said at its end of the journal: counter by counter.
-type Counted = BTreeMap<String, u64>;
+pub type Counted = BTreeMap<String, u64>;
 
-fn stop(mut daemon: Daemon) -> (Run, Counted, String) {
+pub fn stop(mut daemon: Daemon) -> (Run, Counted, String) {
     daemon.signal(Signal::SIGTERM);
     let status = daemon.wait(30);
     let run = daemon.finish(status);
@@ -59,7 +59,7 @@ fn told_lost(run: &Run) -> u64 {
 }
 
 /// Undoes what a line does to bytes (docs/events.md).
-fn unescaped(text: &str) -> Vec<u8> {
+pub fn unescaped(text: &str) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((first, more)) = rest.split_first() {
         if let Some(hex) = rest.strip_prefix(b"\\x") {
@@ -117,7 +117,7 @@ fn same(entry: &Entry, event: &Event) {
 }
 
 /// Each entry beside the line with the same sequence.
-fn compare(entries: &[Entry], run: &Run) {
+pub fn compare(entries: &[Entry], run: &Run) {
     let lines: BTreeMap<u64, &Event> =
         run.events.iter().map(|event| (event.number("event.sequence").unwrap(), event)).collect();
     let mut seen = BTreeSet::new();

@@ -16,6 +16,7 @@ mod faults;
 mod flags;
 mod footprint;
 mod hog;
+mod hostile;
 mod identity;
 mod journal;
 mod kernel;
