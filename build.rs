@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         other => return Err(format!("no kernel side for {other}; x86_64 and aarch64 have one").into()),
     };
     let bpf = root.join("src/bpf");
-    let arguments: Vec<OsString> = vec![
+    let mut arguments: Vec<OsString> = vec![
         format!("-D__TARGET_ARCH_{target}").into(),
         "-mcpu=v3".into(),
         "-Wall".into(),
@@ -50,6 +50,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         "-I".into(),
         bpf.clone().into(),
     ];
+    // Another format of records, for tests of an upgrade.
+    println!("cargo:rerun-if-env-changed=BEE_TEST_FORMAT");
+    println!("cargo:rustc-check-cfg=cfg(bee_test_format)");
+    if env::var_os("BEE_TEST_FORMAT").is_some() {
+        println!("cargo:rustc-cfg=bee_test_format");
+        arguments.push("-DBEE_TEST_FORMAT".into());
+    }
     let mut sources: Vec<PathBuf> =
         fs::read_dir(&bpf)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     sources.sort();

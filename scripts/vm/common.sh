@@ -27,6 +27,11 @@ kernel_of() {
 # Which root file system a test wants: its line "# root: tools"; nothing: the plain one.
 root_set() { sed -n 's/^# root: //p' "tests/vm/$1"; }
 
+# Where the root file system of a row's system and architecture is, with a set of programs or without.
+root_of() { # SUITE ARCH [SET]
+  echo "$cache/root/$1-$2${3:+-$3}"
+}
+
 # A directory on the cache's file system that goes when the script ends.
 make_scratch() {
   mkdir -p "$cache"

@@ -1,27 +1,26 @@
 #!/bin/bash
-# Makes the root file system of all machines of one architecture, or, with `tools`, that
+# Makes the root file system of all machines of one system and architecture, or, with `tools`, that
 # of those in which people's programs run. Runs in the toolbox, as root.
 #
-#   scripts/vm/root-image.sh ARCH [tools]
+#   scripts/vm/root-image.sh SUITE ARCH [tools]
 #
-# Leaves in $cache/root/ARCH (ARCH-tools): root.ext4, which no machine changes (QEMU keeps its
+# Leaves in $cache/root/SUITE-ARCH (SUITE-ARCH-tools): root.ext4, which no machine changes (QEMU keeps its
 # writes elsewhere), SHA256SUMS, and `key`: another key makes it anew.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source scripts/vm/common.sh
 
-suite=bookworm # systemd and C library of the oldest release we support
 packages=systemd-sysv,udev,dbus,kmod,procps,passwd,make,libelf1,zlib1g
 # What people and services of a desktop or a server run all day, and debuggers.
 tools=gdb,strace,python3,sudo,cron,git,openssh-client,openssh-server,rsync,less,man-db,psmisc,lsof,htop
 tools=$tools,logrotate,polkitd,libpam-systemd,iproute2,curl,xz-utils,bzip2,file,vim-tiny,bash-completion,sysstat
 
-arch=$1 set=${2:-} size=1G
+suite=$1 arch=$2 set=${3:-} size=1G
 if [ "$set" = tools ]; then
   packages=$packages,$tools
   size=2G
 fi
-dir=$cache/root/$arch${set:+-$set}
+dir=$(root_of "$suite" "$arch" "$set")
 key=$({ echo "$suite $packages"; cat tests/vm/root-files.sh; } | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$dir/key" 2>/dev/null)" = "$key" ] && intact "$dir"; then exit; fi
 
@@ -38,7 +37,7 @@ emulate_arm64() {
 }
 
 make_scratch
-say "making the root file system for $arch${set:+ with $set}, some minutes"
+say "making the root file system for $suite, $arch${set:+ with $set}, some minutes"
 [ "$arch" = "$(dpkg --print-architecture)" ] || "emulate_$arch"
 tree=$scratch/tree new=$scratch/root
 mkdir "$new"

@@ -180,15 +180,59 @@ static __always_inline bool bee_is_usual(struct file *file)
 	if (!bee_plain(file->f_mode))
 		return false;
 	inode = file->f_inode;
-	return !*bee_filter_slot(inode->i_ino) && bee_usual(inode->i_sb->s_dev);
+	return !*bee_filter_slot(inode->i_ino) && bee_usual_super((__u64)inode->i_sb);
+}
+
+/*
+ * The same of what lies behind a descriptor of the current task, without a single helper. Typed
+ * pointers lead as far as a table of pointers, at places known beforehand: that is so for the first
+ * few descriptors of a process whose table is still the one in files_struct (NR_OPEN_DEFAULT of
+ * linux/fdtable.h; a larger one has 128 at least). Most opens of a machine are such.
+ */
+#define BEE_SMALL_TABLE 64
+#define BEE_DESCRIPTOR(number)                    \
+	case number:                              \
+		file = files->fd_array[(number)]; \
+		break;
+
+static __always_inline bool bee_is_usual_here(__s32 descriptor)
+{
+	struct files_struct *files = bpf_get_current_task_btf()->files;
+	struct file *file;
+
+	if (!bpf_core_field_exists(files->fd_array) || files->fdt->max_fds != BEE_SMALL_TABLE)
+		return false;
+	switch (descriptor) {
+		BEE_DESCRIPTOR(0)
+		BEE_DESCRIPTOR(1)
+		BEE_DESCRIPTOR(2)
+		BEE_DESCRIPTOR(3)
+		BEE_DESCRIPTOR(4)
+		BEE_DESCRIPTOR(5)
+		BEE_DESCRIPTOR(6)
+		BEE_DESCRIPTOR(7)
+		BEE_DESCRIPTOR(8)
+		BEE_DESCRIPTOR(9)
+		BEE_DESCRIPTOR(10)
+		BEE_DESCRIPTOR(11)
+		BEE_DESCRIPTOR(12)
+		BEE_DESCRIPTOR(13)
+		BEE_DESCRIPTOR(14)
+		BEE_DESCRIPTOR(15)
+	default:
+		return false;
+	}
+	return bee_is_usual(file);
 }
 
 /* Of a file whose fields the verifier lets a program load. */
 static __always_inline bool bee_misses(struct file *file)
 {
 	struct inode *inode = file->f_inode;
+	struct super_block *super = inode->i_sb;
 
-	return bee_passes(inode->i_mode, inode->i_ino, inode->i_sb->s_dev, file->f_mode);
+	bee_note_usual(bee_number(super), super->s_dev);
+	return bee_passes(inode->i_mode, inode->i_ino, super->s_dev, file->f_mode);
 }
 
 /* What bee_misses_read says of an open file. */
@@ -236,15 +280,12 @@ static __always_inline enum bee_look bee_look(__u64 file)
 {
 	__u8 bytes[BEE_SPAN] __attribute__((aligned(8)));
 	__u64 inode, super, number;
-	__u32 f_mode, device = ~0u; /* nobody's */
+	__u32 f_mode;
 
 	if (bee_two(bytes, file, struct file, f_mode, f_mode, f_inode, inode) || !bee_plain(f_mode))
 		return BEE_LOOK_ON;
-	if (bee_two(bytes, inode, struct inode, i_ino, number, i_sb, super))
-		return BEE_LOOK_ON;
-	bpf_probe_read_kernel(&device, sizeof(device),
-			      (void *)super + bpf_core_field_offset(struct super_block, s_dev));
-	if (!bee_usual(device))
+	if (bee_two(bytes, inode, struct inode, i_ino, number, i_sb, super) ||
+	    !bee_usual_super(super))
 		return BEE_LOOK_ON;
 	return *bee_filter_slot(number) ? BEE_LOOK_KNOWN : BEE_LOOK_USUAL;
 }
@@ -269,6 +310,7 @@ __noinline int bee_misses_read(__u64 file)
 	if (!bee_near_read(&near, super))
 		return BEE_ON_PROC;
 	device = bee_near(&near, super, struct super_block, s_dev);
+	bee_note_usual(super, device);
 	if (bee_near(&near, super, struct super_block, s_magic) == PROC_SUPER_MAGIC)
 		says = BEE_ON_PROC;
 	return says | (bee_passes(mode, number, device, f_mode) ? BEE_MISSES : 0);

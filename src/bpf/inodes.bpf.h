@@ -61,6 +61,28 @@ static __always_inline bool bee_usual(__u64 device)
 	return *(volatile __u64 *)&state.usual == device;
 }
 
+/*
+ * The same of its super block, which is one reading less: where it lies is noted when a file of it
+ * comes by, mixed with those facts of that moment in one number, so that it holds for no others. It
+ * is the root's file system, which the daemon itself keeps in use: no other comes to lie there.
+ */
+#define BEE_MIX 0x9e3779b97f4a7c15ull
+
+static __always_inline bool bee_usual_super(__u64 super)
+{
+	__u64 usual = state.usual_super ^ *(volatile __u64 *)&state.usual * BEE_MIX;
+
+	/* A typed pointer may be compared, and nothing else. */
+	barrier_var(usual);
+	return super == usual;
+}
+
+static __always_inline void bee_note_usual(__u64 super, __u32 device)
+{
+	if (bee_usual(device))
+		state.usual_super = super ^ device * BEE_MIX;
+}
+
 /* Whether names need not be checked on this file system. */
 __noinline int bee_scanned(__u32 device)
 {

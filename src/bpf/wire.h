@@ -13,7 +13,12 @@
  */
 #pragma once
 
+/* What differs between two versions: src/formats.rs. Builds for tests can have another. */
+#ifdef BEE_TEST_FORMAT
+#define BEE_WIRE_VERSION 2
+#else
 #define BEE_WIRE_VERSION 1
+#endif
 
 /* What a record tells. The order is ABI; src/event has the words. */
 enum bee_kind {
@@ -268,6 +273,9 @@ struct bee_header {
 	__u32 login_uid; /* ~0: nobody logged in */
 	__u32 mnt_ns;	 /* inode number of the mount namespace */
 	char comm[16];
+#ifdef BEE_TEST_FORMAT
+	__u64 test_format;
+#endif
 };
 
 /*
@@ -534,4 +542,5 @@ struct bee_state {
 	__u64 zero;		/* always 0, which the verifier cannot know: see bee_unknown */
 	__u64 network_hooks;	/* cgroup hooks that have run: see network.bpf.h */
 	__u64 quarter[2];	/* of each ring's bytes, once they were asked for */
+	__u64 usual_super;	/* the super block of `usual`, mixed with it: see bee_usual_super */
 };

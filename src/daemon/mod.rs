@@ -11,21 +11,25 @@ mod filesystems;
 mod flows;
 mod guard;
 mod keep;
+mod lessons;
 mod life;
 mod losses;
 mod notify;
 mod overlap;
 mod own;
 mod policy;
+mod prove;
 mod rate;
 mod reload;
 mod scans;
 mod start;
 mod status;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod wait;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -33,18 +37,15 @@ use std::time::{Duration, Instant};
 pub use reload::{Chosen, Overrides, build};
 pub use start::{Options, start};
 
-use crate::config::{Config, Loaded};
-use crate::control::protocol::Reload;
-use crate::decide::Decide;
+use crate::config::Config;
 use crate::decode;
 use crate::error::{Error, Result};
-use crate::event::{Action, Body, Event, Flags, Loss, Outcome, Severity};
+use crate::event::{Action, Body, Severity};
+use crate::formats;
 use crate::ledger::RINGS;
 use crate::pipeline::{Errand, Fate, Pipeline, action};
-use crate::probe::FAMILIES;
 use crate::probe::loader::Sensor;
 use crate::ring::Ring;
-use crate::scanner::Answer;
 use crate::shared::{Counters, Settings, State, emitted};
 use accounts::{Accounts, STRIDE};
 use control::Hands;
@@ -64,9 +65,6 @@ const GATHER: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(
 const TURN: usize = 8192;
 /// Losses are told at most this often.
 const TELL: Duration = Duration::from_secs(1);
-/// A daemon whose scanner ends when it is younger goes on without: else one that cannot live would
-/// have the service manager give up on both.
-const YOUNG: Duration = Duration::from_secs(60);
 /// How long the sinks may take to write what is left at the end.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -243,18 +241,20 @@ impl Daemon<'_> {
 
     fn take_one(&mut self) -> bool {
         let mut oldest: Option<(usize, u64)> = None;
-        let mut heads = [None; RINGS];
+        let mut heads = [const { None }; RINGS];
         // While ours are proven no sink runs yet that could take what the build before sees.
         let proving = self.overlap.as_ref().is_some_and(|overlap| overlap.until().is_none());
         let read = if proving { 2 } else { RINGS };
         for (index, ring) in self.rings.iter_mut().enumerate().take(read) {
             match ring.peek() {
                 Ok(Some(record)) => {
-                    let time = decode::time(record.bytes);
+                    let bytes =
+                        if index < 2 { Cow::Borrowed(record.bytes) } else { formats::current(record.bytes) };
+                    let time = decode::time(&bytes);
                     if oldest.is_none_or(|(_, first)| time < first) {
                         oldest = Some((index, time));
                     }
-                    heads[index] = Some(record);
+                    heads[index] = Some((bytes, record.position));
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -265,17 +265,16 @@ impl Daemon<'_> {
             }
         }
         let Some((index, _)) = oldest else { return false };
-        if let Some(record) = heads[index] {
+        if let Some((bytes, position)) = &heads[index] {
             // Positions are multiples of eight: the ring's number fits below.
             let base = self.accounts.page().rings[index].base;
-            let double = |overlap: &mut Overlap| overlap.is_double(record.bytes, index >= 2);
+            let double = |overlap: &mut Overlap| overlap.is_double(bytes, index >= 2);
             if self.overlap.as_mut().is_some_and(double) {
-                self.pipeline
-                    .count(decode::header(record.bytes).map_or(0, |header| header.kind), Fate::Duplicate);
+                self.pipeline.count(decode::header(bytes).map_or(0, |header| header.kind), Fate::Duplicate);
                 self.rings[index].advance();
                 return true;
             }
-            self.pipeline.step(record.bytes, (base + record.position) | (index as u64 & 1));
+            self.pipeline.step(bytes, (base + position) | (index as u64 & 1));
         }
         self.rings[index].advance();
         true
@@ -325,264 +324,6 @@ impl Daemon<'_> {
         }
         self.scan(now);
         self.tell_flows(false);
-    }
-
-    /// Another build's rings are given up once nothing comes into them and all of it is accounted for.
-    fn end_overlap(&mut self, now: Instant) {
-        let Some(until) = self.overlap.as_ref().and_then(Overlap::until) else { return };
-        if until > now {
-            self.waiter.wake_at(until);
-            return;
-        }
-        self.drain();
-        if self.accounts.is_waiting() || self.rings[2..].iter().any(|ring| ring.waiting() > 0) {
-            self.waiter.wake_at(now + GATHER[0]);
-            return;
-        }
-        self.rings.truncate(2);
-        self.accounts.forget_old();
-        self.overlap = None;
-        tracing::info!("the build before is detached, and its records are read to their end");
-    }
-
-    /// Tells of datagrams that were counted and not told; with `all`, at once.
-    fn tell_flows(&mut self, all: bool) {
-        let ledger = &self.accounts.ledger;
-        let sequence = || ledger.next_made() << 3 | 2;
-        let window = Duration::from_secs(self.config.network.window.into());
-        self.flows.tell(&self.counters, &mut self.pipeline, window, all, sequence);
-    }
-
-    /// Sends the scanner where it has to go. A directory that is moved while it
-    /// walks can pass from what it has yet to see to what it has seen: until it is
-    /// done every rename is told, and led after.
-    pub(crate) fn scan(&mut self, now: Instant) {
-        self.watch_renames();
-        self.scans.work(now, &self.config);
-        self.settle_names();
-    }
-
-    fn watch_renames(&self) {
-        let every = self.policies.every_directory() || !self.scans.is_idle();
-        self.settings.set_every_directory(every.into());
-    }
-
-    fn enforce(&mut self) {
-        match self.policies.enforce(&self.config) {
-            Ok(()) => {
-                self.filesystems.forget();
-                self.scans.start_over();
-            }
-            Err(error) => tracing::error!("{error}; the watch lists stay as they were"),
-        }
-    }
-
-    fn hear_scanner(&mut self) {
-        loop {
-            let reply = match self.scans.read() {
-                Ok(Some(reply)) => reply,
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::error!("{error}; files are recognised by their names alone from now on");
-                    if let Some(fd) = self.scans.fd() {
-                        self.waiter.remove(fd);
-                    }
-                    self.scans.ended();
-                    self.settings.set_names_everywhere(1);
-                    let outcome = self.refused_reload(&error);
-                    self.hands.abandon(outcome);
-                    if self.stored.is_some() && self.started.elapsed() >= YOUNG {
-                        self.ending = Some(Error::failure(
-                            "a scanner can only be made with privileges: this daemon ends, so that the service \
-                             manager starts one that takes over what runs and has a scanner",
-                        ));
-                    }
-                    return;
-                }
-            };
-            match reply.answer {
-                Answer::Config { id, ref paths } => {
-                    let documents = reload::documents(&self.hands.file, paths, reply.files);
-                    let outcome =
-                        self.reload(documents.and_then(|documents| build(&documents, &self.overrides)));
-                    self.hands.reloaded(id, outcome);
-                }
-                Answer::Failed { id, why } if self.hands.expects(id) => {
-                    let error = Error::failure(why);
-                    self.note_problem(&format!("reload: {error}; the configuration stays as it was"));
-                    let outcome = self.refused_reload(&error);
-                    self.hands.reloaded(id, outcome);
-                }
-                Answer::Failed { id, why } => {
-                    tracing::warn!("scanner: {why}");
-                    self.scans.given_up(id);
-                }
-                Answer::Superseded { id } => self.scans.given_up(id),
-                Answer::Mount { id, point, coverage, why } if self.scans.is_current(id) => {
-                    tracing::debug!(?point, ?coverage, why, "file system scanned");
-                    if coverage == crate::scanner::Coverage::Complete {
-                        // Its mark was submitted before this was said.
-                        self.drain();
-                        let point = std::os::unix::ffi::OsStrExt::as_bytes(point.as_os_str());
-                        if self.filesystems.complete(point) {
-                            self.settings.set_scanned(self.filesystems.list(), self.filesystems.usual());
-                        }
-                    }
-                }
-                Answer::Done { id, summary } => {
-                    tracing::debug!(?summary, "scan done");
-                    if self.scans.done(id) {
-                        self.policies.learned();
-                    }
-                    self.watch_renames();
-                }
-                Answer::Mount { .. } | Answer::Ready => {}
-            }
-        }
-    }
-
-    /// Ends the name checks that a rename or link began, when the scanner has
-    /// been wherever one led. While the kernel side's word is cleared ours
-    /// hold, so that no rename falls between.
-    fn settle_names(&mut self) {
-        if !self.state.names_everywhere() || !self.scans.is_idle() {
-            return;
-        }
-        self.settings.set_names_everywhere(1);
-        self.settings.set_every_directory(1);
-        self.state.clear_names_everywhere();
-        self.drain();
-        if self.scans.is_idle() {
-            self.settings.set_names_everywhere(0);
-        } else {
-            self.scan(Instant::now());
-        }
-    }
-
-    fn ask_for_config(&mut self) {
-        let mut byte = [0; 16];
-        let _ = std::io::Read::read(&mut &self.signals.reload, &mut byte);
-        match self.scans.ask_for_config() {
-            Ok(id) => self.hands.expect(id, None),
-            Err(error) => {
-                self.note_problem(&format!("reload: {error}; the configuration stays as it was"));
-            }
-        }
-    }
-
-    fn reload(&mut self, loaded: Result<Loaded>) -> Reload {
-        self.notify.reloading();
-        let outcome = self.replace_config(loaded);
-        self.hands.last_reload = Some(outcome.clone());
-        let words = self.in_words();
-        self.notify.reloaded(&words);
-        outcome
-    }
-
-    fn replace_config(&mut self, loaded: Result<Loaded>) -> Reload {
-        let loaded = match loaded {
-            Ok(loaded) => loaded,
-            Err(error) => return self.refuse_reload(&error),
-        };
-        // What happened before is judged by the lists it happened under.
-        self.drain();
-        let config = loaded.config;
-        let restart = crate::config::restart_needed(&self.config, &config);
-        let lists = self.config.file != config.file;
-        for sink in &mut self.pipeline.sinks {
-            sink.configure(&config.output);
-        }
-        self.pipeline.decide = Decide::new(&config);
-        self.pipeline.enrich.processes.set_capacity(config.limits.processes as usize);
-        let old = std::mem::replace(&mut self.config, config);
-        let mut enforced = Ok(());
-        if lists {
-            enforced = self.policies.enforce(&self.config);
-        } else {
-            self.policies.limits(&self.config);
-        }
-        if let Err(error) = enforced {
-            self.pipeline.decide = Decide::new(&old);
-            for sink in &mut self.pipeline.sinks {
-                sink.configure(&old.output);
-            }
-            self.config = old;
-            return self.refuse_reload(&error);
-        }
-        if lists {
-            self.filesystems.forget();
-            self.scans.start_over();
-        }
-        let _ = self.pipeline.enrich.users.refresh();
-        self.hands.sources = loaded.sources;
-        tracing::info!("configuration reloaded");
-        if !restart.is_empty() {
-            tracing::warn!("these settings take effect with the next start: {}", restart.join(", "));
-        }
-        self.done_reload(&old, lists)
-    }
-
-    fn refuse_reload(&mut self, error: &Error) -> Reload {
-        self.note_problem(&format!("reload refused, the old configuration stays in force: {error}"));
-        self.refused_reload(error)
-    }
-
-    fn note_problem(&mut self, text: &str) {
-        tracing::error!("{text}");
-    }
-
-    /// An event of the daemon's own.
-    fn emit(&mut self, action: Action, severity: Severity, body: Body<'_>) {
-        let made = self.accounts.ledger.next_made();
-        let now = crate::sys::Clock::boot_now().unwrap_or(0);
-        let event = Event {
-            time: self.pipeline.enrich.clock.wall(now),
-            // Below the positions of the rings, which are told apart by 0 and 1.
-            sequence: made << 3 | 2,
-            action,
-            severity,
-            outcome: Outcome::Success,
-            hook: "daemon",
-            tier: "none",
-            flags: Flags::default(),
-            process: None,
-            body,
-        };
-        Pipeline::deliver(&mut self.pipeline.sinks, &event);
-    }
-
-    fn tell_losses(&mut self) {
-        let now = crate::sys::Clock::boot_now().unwrap_or(0);
-        let now = self.pipeline.enrich.clock.wall(now);
-        let sinks: Vec<_> = self.pipeline.sinks.iter().map(|sink| (sink.name(), sink.counters())).collect();
-        let skipped: Vec<_> = self.sensors.iter().map(|sensor| (sensor.name, sensor.skipped())).collect();
-        let losses = self.losses.take(&self.counters, &self.pipeline.stages, &sinks, &skipped, now);
-        self.tell(&losses, now);
-        for sink in &self.pipeline.sinks {
-            if let Some(problem) = sink.problem() {
-                tracing::warn!("{}: {problem}", sink.name());
-            }
-        }
-    }
-
-    /// Makes `loss` events of these; `now`: wall time, nanoseconds since 1970.
-    fn tell(&mut self, losses: &[Loss], now: u64) {
-        for loss in losses {
-            self.hands.lost += loss.count;
-            self.hands.last_loss = Some(now);
-            self.emit(Action::Loss, Severity::High, Body::Loss(loss.clone()));
-        }
-        if !losses.is_empty() {
-            let mut told = self.losses.told();
-            told.total = self.hands.lost;
-            for (sensor, count) in self.sensors.iter().zip(self.losses.skipped()) {
-                if let Some(at) = FAMILIES.iter().position(|family| family.name == sensor.name) {
-                    told.skipped[at] = *count;
-                }
-            }
-            self.accounts.told(told);
-            self.accounts.mark(&self.rings, &mut self.pipeline);
-        }
     }
 
     fn stop(self) -> Result<()> {

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::{Daemon, GATHER};
 use crate::decode;
 use crate::wire::bee_header;
 
@@ -84,6 +85,26 @@ impl Overlap {
         }
         self.seam.push_back(Seen { old, kind: header.kind, tid: header.tid, time: header.time });
         false
+    }
+}
+
+impl Daemon<'_> {
+    /// Another build's rings are given up once nothing comes into them and all of it is accounted for.
+    pub(super) fn end_overlap(&mut self, now: Instant) {
+        let Some(until) = self.overlap.as_ref().and_then(Overlap::until) else { return };
+        if until > now {
+            self.waiter.wake_at(until);
+            return;
+        }
+        self.drain();
+        if self.accounts.is_waiting() || self.rings[2..].iter().any(|ring| ring.waiting() > 0) {
+            self.waiter.wake_at(now + GATHER[0]);
+            return;
+        }
+        self.rings.truncate(2);
+        self.accounts.forget_old();
+        self.overlap = None;
+        tracing::info!("the build before is detached, and its records are read to their end");
     }
 }
 

@@ -6,8 +6,11 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use super::Daemon;
 use crate::cli::OutputFormat;
 use crate::config::{self, Config, Loaded, Place};
+use crate::control::protocol::Reload;
+use crate::decide::Decide;
 use crate::error::{Error, ExitStatus, Result};
 
 /// Reads what the scanner opened for the configuration `main`: of the profiles only those that are
@@ -110,4 +113,78 @@ pub fn build(files: &config::Files, overrides: &Overrides) -> Result<Loaded> {
     })?;
     overrides.apply(&mut loaded.config);
     Ok(loaded)
+}
+
+impl Daemon<'_> {
+    pub(super) fn ask_for_config(&mut self) {
+        let mut byte = [0; 16];
+        let _ = std::io::Read::read(&mut &self.signals.reload, &mut byte);
+        match self.scans.ask_for_config() {
+            Ok(id) => self.hands.expect(id, None),
+            Err(error) => {
+                self.note_problem(&format!("reload: {error}; the configuration stays as it was"));
+            }
+        }
+    }
+
+    pub(super) fn reload(&mut self, loaded: Result<Loaded>) -> Reload {
+        self.notify.reloading();
+        let outcome = self.replace_config(loaded);
+        self.hands.last_reload = Some(outcome.clone());
+        let words = self.in_words();
+        self.notify.reloaded(&words);
+        outcome
+    }
+
+    fn replace_config(&mut self, loaded: Result<Loaded>) -> Reload {
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => return self.refuse_reload(&error),
+        };
+        // What happened before is judged by the lists it happened under.
+        self.drain();
+        let config = loaded.config;
+        let restart = crate::config::restart_needed(&self.config, &config);
+        let lists = self.config.file != config.file;
+        for sink in &mut self.pipeline.sinks {
+            sink.configure(&config.output);
+        }
+        self.pipeline.decide = Decide::new(&config);
+        self.pipeline.enrich.processes.set_capacity(config.limits.processes as usize);
+        let old = std::mem::replace(&mut self.config, config);
+        let mut enforced = Ok(());
+        if lists {
+            enforced = self.policies.enforce(&self.config);
+        } else {
+            self.policies.limits(&self.config);
+        }
+        if let Err(error) = enforced {
+            self.pipeline.decide = Decide::new(&old);
+            for sink in &mut self.pipeline.sinks {
+                sink.configure(&old.output);
+            }
+            self.config = old;
+            return self.refuse_reload(&error);
+        }
+        if lists {
+            self.filesystems.forget();
+            self.scans.start_over();
+        }
+        let _ = self.pipeline.enrich.users.refresh();
+        self.hands.sources = loaded.sources;
+        tracing::info!("configuration reloaded");
+        if !restart.is_empty() {
+            tracing::warn!("these settings take effect with the next start: {}", restart.join(", "));
+        }
+        self.done_reload(&old, lists)
+    }
+
+    fn refuse_reload(&mut self, error: &Error) -> Reload {
+        self.note_problem(&format!("reload refused, the old configuration stays in force: {error}"));
+        self.refused_reload(error)
+    }
+
+    pub(super) fn note_problem(&mut self, text: &str) {
+        tracing::error!("{text}");
+    }
 }

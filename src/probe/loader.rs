@@ -3,21 +3,22 @@
 //! its reason for `bee-trace check`.
 
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use libbpf_rs::{Link, Object, OpenObject, PrintLevel, ProgramMut};
 
+use super::choice::{Choice, Chosen};
+use super::sensor::Attached;
 use super::{
-    FAMILIES, Mechanism, Point, Tier, Variant, ability, calls, exits::Place, maps::SCRATCH, skipped::skipped,
-    trace_event, types, types::Kernel, types::TypesFile,
+    FAMILIES, Mechanism, Point, Tier, Variant, ability, calls, exits::Place, maps::SCRATCH, trace_event,
+    types, types::Kernel, types::TypesFile,
 };
-use crate::canary::Acted;
 use crate::error::{Error, Result};
 
 pub use super::maps::Maps;
+pub use super::sensor::{Kept, Part, Refused, Sensor};
 
 pub(crate) type Prepare<'a> = &'a mut dyn FnMut(&mut OpenObject) -> Result<()>;
 pub(crate) type UseLoaded<'a> = &'a mut dyn FnMut(&Object) -> Result<()>;
@@ -25,19 +26,6 @@ pub(crate) type Load = fn(Option<&Path>, Prepare<'_>, UseLoaded<'_>) -> Result<(
 
 /// Where programs are told what was found out: `struct bee_found` of maps.bpf.h.
 const FOUND: &str = ".rodata.found";
-
-/// A variant that was tried in vain.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    /// Which point of the sensor.
-    pub point: &'static str,
-    /// Its hook.
-    pub hook: &'static str,
-    /// Its tier.
-    pub tier: Tier,
-    /// Why, in words.
-    pub reason: String,
-}
 
 /// What the loader may use.
 #[derive(Clone, Copy, Debug)]
@@ -61,12 +49,12 @@ impl<'a> Conditions<'a> {
     }
 
     /// It is of a better tier than a person asked for.
-    fn forbids(&self, variant: &Variant) -> bool {
+    pub(super) fn forbids(&self, variant: &Variant) -> bool {
         self.forced.is_some_and(|tier| variant.tier < tier)
     }
 
     /// Why it is of no use to try it.
-    fn excludes(&self, variant: &Variant) -> Option<String> {
+    pub(super) fn excludes(&self, variant: &Variant) -> Option<String> {
         if self.forbids(variant) {
             return None;
         }
@@ -74,197 +62,6 @@ impl<'a> Conditions<'a> {
             return Some(SILENT.to_owned());
         }
         ability::missing(variant.hook).map(str::to_owned).or_else(|| trace_event::missing(variant))
-    }
-}
-
-/// A sensor that runs, or why it does not.
-#[derive(Debug)]
-pub struct Sensor {
-    /// `bee.sensor`.
-    pub name: &'static str,
-    /// What was attached: point and variant.
-    pub attached: Vec<(&'static Point, &'static Variant)>,
-    /// What was tried in vain.
-    pub refused: Vec<Refused>,
-    /// Set when the sensor does not run.
-    pub failure: Option<String>,
-    links: Vec<Attached>,
-    programs: Vec<OwnedFd>,
-}
-
-/// What keeps a program running.
-#[derive(Debug)]
-enum Attached {
-    Link(Link),
-    Place(Place),
-    /// Taken over from an earlier life, and the place it hands on from.
-    Held(OwnedFd, Option<u32>),
-    /// Somebody else keeps it attached too: its end is not the end of it.
-    Left(ManuallyDrop<Box<Attached>>),
-}
-
-impl Attached {
-    fn link(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Link(link) => link.as_fd(),
-            Self::Place(place) => place.link(),
-            Self::Held(link, _) => link.as_fd(),
-            Self::Left(left) => left.link(),
-        }
-    }
-
-    fn place(&self) -> Option<u32> {
-        match self {
-            Self::Link(_) => None,
-            Self::Place(place) => Some(place.number()),
-            Self::Held(_, place) => *place,
-            Self::Left(left) => left.place(),
-        }
-    }
-}
-
-/// One attached program of a sensor: what an earlier life of the daemon hands to the next.
-#[derive(Debug)]
-pub struct Part<'a> {
-    /// Where it is attached.
-    pub point: &'static Point,
-    /// By which hook.
-    pub variant: &'static Variant,
-    /// What keeps it attached.
-    pub link: BorrowedFd<'a>,
-    /// The program that is attached there.
-    pub program: BorrowedFd<'a>,
-    /// The place in an array from which that program hands on.
-    pub place: Option<u32>,
-}
-
-/// The same as the next life finds it, in its words.
-#[derive(Debug)]
-pub struct Kept<'a> {
-    /// [`Point::name`].
-    pub point: &'a str,
-    /// [`Variant::hook`].
-    pub hook: &'a str,
-    /// The name of [`Variant::tier`].
-    pub tier: &'a str,
-    /// [`Variant::program`].
-    pub name: &'a str,
-    /// See [`Part::link`].
-    pub link: OwnedFd,
-    /// See [`Part::program`].
-    pub program: OwnedFd,
-    /// See [`Part::place`].
-    pub place: Option<u32>,
-}
-
-impl Sensor {
-    /// The weakest tier among its points, context apart; `None` when it does not run.
-    pub fn tier(&self) -> Option<Tier> {
-        self.attached.iter().filter(|(point, _)| point.graded).map(|(_, variant)| variant.tier).max()
-    }
-
-    /// Hooks that must have reported the canary and are not among those that did.
-    pub fn unproven(&self, acted: Acted, heard: &[u16]) -> impl Iterator<Item = &'static Variant> {
-        let silent = self
-            .attached
-            .iter()
-            .filter(move |(point, variant)| acted.shows(point.proof) && !heard.contains(&variant.id));
-        silent.map(|(_, variant)| *variant)
-    }
-
-    fn refuse(&mut self, point: &Point, variant: &Variant, reason: String) {
-        self.refused.push(Refused { point: point.name, hook: variant.hook, tier: variant.tier, reason });
-    }
-
-    /// A sensor whose programs were attached by an earlier life of the daemon.
-    ///
-    /// # Errors
-    /// When this build has no such sensor, point or hook, or the place is empty.
-    pub fn held(name: &str, parts: Vec<Kept<'_>>, maps: &Maps) -> Result<Self> {
-        let unknown = |what: &str| Error::failure(format!("this build knows no {what} of the sensor {name}"));
-        let family = FAMILIES.iter().find(|family| family.name == name).ok_or_else(|| unknown("programs"))?;
-        let mut sensor = Self {
-            name: family.name,
-            attached: Vec::new(),
-            refused: Vec::new(),
-            failure: None,
-            links: Vec::new(),
-            programs: Vec::new(),
-        };
-        for Kept { point, hook, tier, name: named, link, program, place } in parts {
-            let mut rows = family.variants();
-            // A tier has several programs for a hook, and several tiers have some for it.
-            let same = |row: &(&Point, &Variant)| {
-                row.0.name == point && (row.1.hook, row.1.tier.name(), row.1.program) == (hook, tier, named)
-            };
-            let row = rows.find(same);
-            let (point, variant) = row.ok_or_else(|| unknown(hook))?;
-            if let Some(place) = place
-                && !super::exits::is_filled(maps, name, variant.hook, place)
-            {
-                return Err(Error::failure(format!(
-                    "nothing hands on to the {name} sensor from {}",
-                    variant.hook
-                )));
-            }
-            sensor.attached.push((point, variant));
-            sensor.links.push(Attached::Held(link, place));
-            sensor.programs.push(program);
-        }
-        if sensor.tier().is_none() {
-            return Err(Error::failure(format!("nothing of the sensor {name} is attached")));
-        }
-        Ok(sensor)
-    }
-
-    /// What is attached.
-    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
-        self.attached.iter().zip(&self.links).zip(&self.programs).map(
-            |(((point, variant), link), program)| Part {
-                point,
-                variant,
-                link: link.link(),
-                program: program.as_fd(),
-                place: link.place(),
-            },
-        )
-    }
-
-    /// The hook that does not report any more, with the reason: somebody has detached its link, or
-    /// taken its program out of its place. `None`: all are there.
-    pub fn detached(&self, maps: &Maps) -> Option<(&'static str, String)> {
-        self.parts().find_map(|part| {
-            let emptied = part
-                .place
-                .is_some_and(|place| !super::exits::is_filled(maps, self.name, part.variant.hook, place));
-            let why = match crate::store::object::is_attached(part.link) {
-                _ if emptied => "its program was taken out of those that are handed on to",
-                Ok(false) => "its link was detached",
-                // Before 5.15 probes hang on descriptors that tell nothing of themselves.
-                Ok(true) | Err(_) => return None,
-            };
-            Some((part.variant.hook, why.to_owned()))
-        })
-    }
-
-    /// Somebody else keeps its programs attached from now on: the end of this process detaches
-    /// nothing. (What libbpf does at the end of a link would switch off a probe that goes on.)
-    pub fn leave(&mut self) {
-        let links = std::mem::take(&mut self.links).into_iter();
-        self.links = links.map(|link| Attached::Left(ManuallyDrop::new(Box::new(link)))).collect();
-    }
-
-    /// Detaches its programs.
-    pub fn detach(&mut self) {
-        self.links.clear();
-        self.programs.clear();
-        self.attached.clear();
-    }
-
-    /// How often the kernel skipped one of its programs, since they were loaded: see
-    /// `skipped.rs`.
-    pub fn skipped(&self) -> u64 {
-        skipped(&self.programs)
     }
 }
 
@@ -309,68 +106,6 @@ enum NotHere {
     NoPrograms,
     /// All it has was tried.
     Refused(String),
-}
-
-/// Which variant of each point comes next; past the end when all were tried.
-struct Choice<'a> {
-    points: &'static [Point],
-    conditions: &'a Conditions<'a>,
-    next: Vec<usize>,
-}
-
-impl<'a> Choice<'a> {
-    fn new(points: &'static [Point], conditions: &'a Conditions<'a>) -> Self {
-        let mut choice = Self { points, conditions, next: vec![0; points.len()] };
-        for index in 0..points.len() {
-            choice.settle(index);
-        }
-        choice
-    }
-
-    /// On to the next variant of this point.
-    fn advance(&mut self, index: usize) {
-        self.next[index] += 1;
-        self.settle(index);
-    }
-
-    /// Past what a forced tier forbids and what was proven silent.
-    fn settle(&mut self, index: usize) {
-        let conditions = self.conditions;
-        while self.points[index]
-            .variants
-            .get(self.next[index])
-            .is_some_and(|variant| conditions.forbids(variant) || conditions.excludes(variant).is_some())
-        {
-            self.next[index] += 1;
-        }
-    }
-
-    fn chosen(&self) -> Vec<Chosen> {
-        let both = self.points.iter().zip(&self.next).enumerate();
-        both.filter_map(|(index, (point, next))| {
-            Some(Chosen { index, point, variant: point.variants.get(*next)? })
-        })
-        .collect()
-    }
-
-    /// Whether there is nothing to be had by trying once more without this one: it need
-    /// not be, and there is no other variant of it.
-    fn expendable(&self, one: &Chosen) -> bool {
-        !one.point.required && self.next[one.index] + 1 >= one.point.variants.len()
-    }
-
-    /// A point that must be and has nothing left to try.
-    fn missing(&self) -> Option<&'static Point> {
-        let mut both = self.points.iter().zip(&self.next);
-        both.find(|(point, next)| point.required && **next >= point.variants.len()).map(|(point, _)| point)
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Chosen {
-    index: usize,
-    point: &'static Point,
-    variant: &'static Variant,
 }
 
 fn attach(

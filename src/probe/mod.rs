@@ -7,10 +7,12 @@
 mod ability;
 mod blind;
 mod calls;
+mod choice;
 mod exits;
 mod kernel_btf;
 pub mod loader;
 mod maps;
+mod sensor;
 mod skipped;
 #[cfg(test)]
 mod stack_tests;

@@ -6,6 +6,7 @@
  *   meddle detach                  detaches every link of a cgroup whose program is called
  * cgroup__… Prints how many there were; 1 if there was none.
  *   meddle list                    names every program and map there is, whoever holds it
+ *   meddle numbers                 the same by number; opens none of them
  */
 #include <linux/bpf.h>
 #include <stdint.h>
@@ -91,6 +92,20 @@ static int list(void)
 	return 0;
 }
 
+static int numbers(void)
+{
+	static const int kinds[] = {BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID,
+				    BPF_LINK_GET_NEXT_ID};
+	union bpf_attr attr;
+
+	for (unsigned int kind = 0; kind < sizeof(kinds) / sizeof(*kinds); kind++) {
+		memset(&attr, 0, sizeof(attr));
+		for (; !bpf(kinds[kind], &attr); attr.start_id = attr.next_id)
+			printf("%u %u\n", kind, attr.next_id);
+	}
+	return 0;
+}
+
 static int word(int fd, uint32_t size, uint32_t at, uint32_t value)
 {
 	unsigned char *bytes = calloc(1, size);
@@ -112,6 +127,8 @@ int main(int count, char **arguments)
 
 	if (!strcmp(what, "list"))
 		return list();
+	if (!strcmp(what, "numbers"))
+		return numbers();
 	if (!strcmp(what, "detach")) {
 		while ((fd = next(BPF_LINK_GET_NEXT_ID, BPF_LINK_GET_FD_BY_ID, &id)) >= 0) {
 			struct bpf_link_info link;

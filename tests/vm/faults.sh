@@ -277,6 +277,17 @@ check 'status of status --check' $? 1
 check 'the same daemon' "$(show MainPID)" "$pid"
 well 'no scanner'
 
+title 'killed again and again'
+for _ in {1..12}; do
+  killed=$(show MainPID)
+  kill -9 "$killed"
+  within 90 other_pid "$killed" || break
+done
+check 'it goes on' "$(show ActiveState)" active
+check 'took over' "$(number adopted)" true
+pid=$(show MainPID)
+well 'kills'
+
 title 'memory is short'
 current=$(show MemoryCurrent)
 echo "current $((current / 1024)) KiB"

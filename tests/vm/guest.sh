@@ -40,10 +40,17 @@ other_pid() {
   now=$(show MainPID) # first: between two questions it can end, and then there is none
   [ "$now" != 0 ] && [ "$now" != "$1" ] && is ActiveState active && is SubState running
 }
-# eBPF programs and maps by name, whoever holds them, but for systemd's own. The wait: the kernel frees what
-# has no user left a little later, and never a PROG_ARRAY that is opened meanwhile.
+# eBPF programs and maps by name, whoever holds them, but for systemd's own. The kernel and systemd free what
+# has no user left a little later, and a PROG_ARRAY that is opened meanwhile never: names wait until the
+# numbers, for which nothing is opened, stay as they are.
 loaded() {
-  sleep 2
+  local now='' before=none
+  for _ in {1..20}; do
+    now=$(/vm/triggers/64/meddle numbers)
+    [ "$now" != "$before" ] || break
+    before=$now
+    sleep 5
+  done
   /vm/triggers/64/meddle list | grep -v ' sd_' | sort
 }
 # A number of the daemon's own status: KEY, the first that is there.

@@ -1,7 +1,9 @@
 #!/bin/bash
 # Numbered opens while the service is killed, restarted, reloaded and replaced by another build,
 # under a systemd of this machine's own: each must be told, and be told twice only as the same
-# event. RESTART_OPENS is how many there are at least (120000 for the long form).
+# event. RESTART_OPENS is how many there are at least (120000 for the long form). The last build has another
+# format of records, and reads what the one before has left by that one's.
+# also: format
 cd /vm/project || exit 1
 source /vm/guest.sh
 opens=${RESTART_OPENS:-20000}
@@ -61,11 +63,16 @@ other_build() {
   systemctl daemon-reload
   systemctl restart bee-traced
 }
+other_format() {
+  install /vm/bee-traced-format /usr/bin/bee-traced
+  systemctl restart bee-traced
+}
 act 'kill -9' true kill_it
 act 'a restart' true systemctl restart bee-traced
 systemctl reload bee-traced
 check 'status of a reload' $? 0
 act 'another build' false other_build another
+act 'another format of records' false other_format
 act 'kill -9' true kill_it
 act 'a restart' true systemctl restart bee-traced
 sleep 5
