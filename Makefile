@@ -12,7 +12,7 @@ TEST   ?= smoke.sh
 SUDO  := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build build-arm64 deb test-deb lint test test-unit test-root test-portable test-all test-vm test-vm-all test-btf coverage fuzz bench bench-gate clean
+.PHONY: help setup run build build-arm64 deb test-deb lint deny test test-unit test-root test-portable test-all test-vm test-vm-all test-btf coverage fuzz bench bench-gate clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## */  make \1\t/p' Makefile | expand -t 20
@@ -41,10 +41,13 @@ lint:            ## formatting of Rust and C, clippy
 	$(CARGO) clippy --locked --lib --bins --benches --test '*' -- -D warnings
 	scripts/clang-format.sh
 
-test:            ## everything that must hold: lint, unit and root tests
+test:            ## everything that must hold: lint, dependencies, unit and root tests
 	@scripts/setup.sh
 	@$(MAKE) --no-print-directory lint
-	@scripts/test.sh unit root
+	@scripts/test.sh deps unit root
+
+deny:            ## licences, sources, versions and known holes of the dependencies
+	@scripts/deny.sh
 
 test-unit:       ## tests that need no privilege
 	@scripts/test.sh unit
@@ -58,7 +61,7 @@ test-portable:   ## the end-to-end tests again, with sensors that read no kernel
 test-all:        ## `test`, the slow root tests, the tier portable, five virtual machines
 	@scripts/setup.sh
 	@$(MAKE) --no-print-directory lint
-	@scripts/test.sh unit root portable slow vm more-vms
+	@scripts/test.sh deps unit root portable slow vm more-vms
 
 test-vm:         ## tests in a virtual machine with another kernel (KERNEL=debian-6.1-amd64 TEST=smoke.sh)
 	@scripts/vm.sh $(KERNEL) $(TEST)

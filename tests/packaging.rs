@@ -118,3 +118,31 @@ fn the_hooks_never_fail() {
     }
     assert!(Path::new("/etc/passwd").exists());
 }
+
+/// What debhelper is to install is there, and everything people look for is installed.
+#[test]
+fn the_package_installs_what_there_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("debian/bee-traced.install")).unwrap();
+    let mut installed = Vec::new();
+    for line in text.lines() {
+        let (source, target) = line.split_once(' ').unwrap();
+        let (directory, name) = source.rsplit_once('/').unwrap();
+        // debian/tmp is what the build makes; of a pattern the directory must be there.
+        let there = if name.contains('*') { root.join(directory) } else { root.join(source) };
+        assert!(source.starts_with("debian/tmp/") || there.exists(), "{source}");
+        installed.push(format!("{}/{name}", target.trim()));
+    }
+    for wanted in [
+        "usr/share/bash-completion/completions/bee-trace",
+        "usr/share/bash-completion/completions/bee-traced",
+        "usr/lib/systemd/system/bee-traced.service",
+        "usr/lib/systemd/catalog/bee-traced.catalog",
+        "usr/bin/bee-traced",
+        "usr/bin/bee-trace",
+    ] {
+        assert!(installed.iter().any(|path| path == wanted), "{wanted}: {installed:?}");
+    }
+    let pages = std::fs::read_to_string(root.join("debian/bee-traced.manpages")).unwrap();
+    assert_eq!(pages, "docs/man/*\n");
+}

@@ -25,7 +25,7 @@ pub use options::{OPTIONS, Preset, Setting, restart_needed};
 pub use problem::Problem;
 pub use profiles::{BESIDE, Files, INSTALLED, shipped_names};
 pub use shape::{ALWAYS_WRITTEN, Kind, MAX_ENTRIES, Shape};
-pub use show::{reference, show};
+pub use show::{Entry, entries, reference, show};
 pub use source::{MAX_DOCUMENT, Source, document, read};
 
 /// The text of one configuration file.

@@ -6,7 +6,8 @@ use std::fmt::Write;
 use super::Loaded;
 use super::exclude::KEYS;
 use super::load::{Origin, sections};
-use super::options::{OPTIONS, Preset, Value};
+use super::options::{OPTIONS, Preset, Setting, Value};
+use super::shape::Kind;
 
 /// The merged configuration as TOML that loads to the same, each key with a
 /// comment that says where it came from.
@@ -88,31 +89,75 @@ fn quoted(text: &str) -> String {
     out
 }
 
+/// One option, as documents tell of it.
+pub struct Entry {
+    /// Its key, without the section.
+    pub key: &'static str,
+    /// What its value is, in words.
+    pub kind: String,
+    /// Its default as TOML, or of a long list how many entries it has; `None`: no default.
+    pub default: Option<String>,
+    /// What it means.
+    pub meaning: &'static str,
+    /// A change takes effect with the next start only.
+    pub restart: bool,
+}
+
+/// All options by section, `[file]` or `[[exclude]]`, in the order of the shipped file.
+pub fn entries() -> Vec<(String, Vec<Entry>)> {
+    let exclude = || {
+        let rows = KEYS.iter();
+        let entry = |(key, kind, meaning): &(&'static str, Kind, &'static str)| Entry {
+            key,
+            kind: kind.words(),
+            default: None,
+            meaning,
+            restart: false,
+        };
+        rows.map(entry).collect()
+    };
+    let options = |section: &str| {
+        let rows = OPTIONS.iter().filter(|option| option.section() == section);
+        let entry = |option: &Setting| Entry {
+            key: option.name(),
+            kind: option.kind.words(),
+            default: Some(match option.default {
+                Preset::Bool(yes) => yes.to_string(),
+                Preset::Integer(number) => number.to_string(),
+                Preset::Text(text) => quoted(text),
+                Preset::List([]) => "[]".into(),
+                Preset::List(list) => format!("{} entries, see the shipped file", list.len()),
+            }),
+            meaning: option.doc,
+            restart: option.restart,
+        };
+        rows.map(entry).collect()
+    };
+    let of = |section: &'static str| match section {
+        "exclude" => ("[[exclude]]".to_owned(), exclude()),
+        section => (format!("[{section}]"), options(section)),
+    };
+    sections().into_iter().map(of).collect()
+}
+
 /// The reference of all options in Markdown, for `docs/configuration.md`.
 pub fn reference() -> String {
     let mut out = String::new();
-    for section in sections() {
-        let title = if section == "exclude" { "[[exclude]]" } else { &format!("[{section}]") };
+    for (title, entries) in entries() {
         let _ = writeln!(out, "### `{title}`\n");
-        if section == "exclude" {
+        if title == "[[exclude]]" {
             out.push_str("| key | value | meaning |\n|---|---|---|\n");
-            for (key, kind, doc) in KEYS {
-                let _ = writeln!(out, "| `{key}` | {} | {doc} |", kind.words());
+            for Entry { key, kind, meaning, .. } in entries {
+                let _ = writeln!(out, "| `{key}` | {kind} | {meaning} |");
             }
             continue;
         }
         out.push_str("| key | value | default | meaning | change takes effect |\n|---|---|---|---|---|\n");
-        for option in OPTIONS.iter().filter(|option| option.section() == section) {
-            let default = match option.default {
-                Preset::Bool(yes) => format!("`{yes}`"),
-                Preset::Integer(number) => format!("`{number}`"),
-                Preset::Text(text) => format!("`{}`", quoted(text)),
-                Preset::List([]) => "`[]`".into(),
-                Preset::List(list) => format!("{} entries, see the shipped file", list.len()),
-            };
-            let when = if option.restart { "restart" } else { "reload" };
-            let kind = option.kind.words();
-            let _ = writeln!(out, "| `{}` | {kind} | {default} | {} | {when} |", option.name(), option.doc);
+        for Entry { key, kind, default, meaning, restart } in entries {
+            let default = default.unwrap_or_default();
+            let default = if default.contains(" entries, ") { default } else { format!("`{default}`") };
+            let when = if restart { "restart" } else { "reload" };
+            let _ = writeln!(out, "| `{key}` | {kind} | {default} | {meaning} | {when} |");
         }
         out.push('\n');
     }

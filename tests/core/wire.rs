@@ -13,7 +13,13 @@ const HEADER: &str = include_str!("../../src/bpf/wire.h");
 /// Every `NAME = number` and `#define NAME number` of the header.
 fn constants() -> BTreeMap<String, u64> {
     let mut constants = BTreeMap::new();
+    let mut of_tests = false;
     for line in HEADER.lines() {
+        // What only a build for tests has stands before the `#else`.
+        of_tests = (of_tests || line == "#ifdef BEE_TEST_FORMAT") && line != "#else";
+        if of_tests {
+            continue;
+        }
         let line = line.split("/*").next().unwrap_or("").trim().trim_end_matches(',');
         let (name, value) = match line.strip_prefix("#define ") {
             Some(define) => match define.split_once([' ', '\t']) {
