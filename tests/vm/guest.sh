@@ -40,7 +40,8 @@ other_pid() {
   now=$(show MainPID) # first: between two questions it can end, and then there is none
   [ "$now" != 0 ] && [ "$now" != "$1" ] && is ActiveState active && is SubState running
 }
-# eBPF programs and maps by name, whoever holds them, but for systemd's own. The kernel and systemd free what
+# eBPF programs and maps by name, whoever holds them, but for systemd's own (sd_…; 4_UNIT and 6_UNIT hold
+# IPAddressAllow= of a unit for as long as it is loaded). The kernel and systemd free what
 # has no user left a little later, and a PROG_ARRAY that is opened meanwhile never: names wait until the
 # numbers, for which nothing is opened, stay as they are.
 loaded() {
@@ -51,7 +52,7 @@ loaded() {
     before=$now
     sleep 5
   done
-  /vm/triggers/64/meddle list | grep -v ' sd_' | sort
+  /vm/triggers/64/meddle list | grep -vE ' (sd_|[46]_)' | sort
 }
 # A number of the daemon's own status: KEY, the first that is there.
 number() { bee-trace status --json | sed -n "s/^ *\"$1\": \([0-9a-z]*\),*$/\1/p" | head -n1; }
