@@ -24,6 +24,12 @@ static __always_inline __u64 bee_number(const void *pointer)
 	return number;
 }
 
+/* IS_ERR of linux/err.h: a pointer that is -errno. */
+static __always_inline bool bee_is_error(__u64 pointer)
+{
+	return pointer >= (__u64)-4095;
+}
+
 /* Whether the current system call is a 32-bit one. */
 #if defined(__TARGET_ARCH_x86)
 /* CS does not tell: a 64-bit program may use `int 0x80`. TS_COMPAT does. */

@@ -50,26 +50,32 @@ static __always_inline bool bee_exit_read(__u64 number)
 	return number < BEE_SYSCALLS && *(const __u16 *)&bee_exits[number];
 }
 
+/* Who reads it. */
+static __always_inline __u8 bee_exit_reader(__u64 number, bool is_compat)
+{
+	return is_compat ? bee_exits[number].compat : bee_exits[number].native;
+}
+
 /* A macro, because the verifier wants to see which array it is, and the JIT which place: then it
  * is a plain jump. */
-#define bee_exit_to(ctx, array, number, is_compat)                                           \
-	do {                                                                                 \
-		switch ((is_compat) ? bee_exits[number].compat : bee_exits[number].native) { \
-		case EXIT_OPENS:                                                             \
-			bpf_tail_call_static(ctx, &array, BEE_READER_FILE);                  \
-			bpf_tail_call_static(ctx, &array, BEE_READER_MEMORY);                \
-			break;                                                               \
-		case EXIT_FILE:                                                              \
-			bpf_tail_call_static(ctx, &array, BEE_READER_FILE);                  \
-			break;                                                               \
-		case EXIT_MEMORY:                                                            \
-			bpf_tail_call_static(ctx, &array, BEE_READER_MEMORY);                \
-			break;                                                               \
-		case EXIT_NETWORK:                                                           \
-			bpf_tail_call_static(ctx, &array, BEE_READER_NETWORK);               \
-			break;                                                               \
-		case EXIT_KERNEL:                                                            \
-			bpf_tail_call_static(ctx, &array, BEE_READER_KERNEL);                \
-			break;                                                               \
-		}                                                                            \
+#define bee_exit_to(ctx, array, reader)                                        \
+	do {                                                                   \
+		switch (reader) {                                              \
+		case EXIT_OPENS:                                               \
+			bpf_tail_call_static(ctx, &array, BEE_READER_FILE);    \
+			bpf_tail_call_static(ctx, &array, BEE_READER_MEMORY);  \
+			break;                                                 \
+		case EXIT_FILE:                                                \
+			bpf_tail_call_static(ctx, &array, BEE_READER_FILE);    \
+			break;                                                 \
+		case EXIT_MEMORY:                                              \
+			bpf_tail_call_static(ctx, &array, BEE_READER_MEMORY);  \
+			break;                                                 \
+		case EXIT_NETWORK:                                             \
+			bpf_tail_call_static(ctx, &array, BEE_READER_NETWORK); \
+			break;                                                 \
+		case EXIT_KERNEL:                                              \
+			bpf_tail_call_static(ctx, &array, BEE_READER_KERNEL);  \
+			break;                                                 \
+		}                                                              \
 	} while (0)

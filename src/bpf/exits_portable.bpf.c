@@ -17,7 +17,7 @@ int BPF_PROG(exits, __u64 regs)
 		return 0;
 	if (bee_saved_read(&saved, regs))
 		return 0;
-	bee_exit_to(ctx, exits_raw, number, bee_saved_compat(&saved));
+	bee_exit_to(ctx, exits_raw, bee_exit_reader(number, bee_saved_compat(&saved)));
 	return 0;
 }
 

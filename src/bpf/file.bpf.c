@@ -85,7 +85,9 @@ static __always_inline int bee_sys_exit(void *address, __u64 number, long ended,
 		return open;
 	opened = open && result >= 0;
 	if (opened) {
-		if (bee_typed && bee_is_usual_here(result))
+		/* exits.bpf.c has looked already. */
+		if (!(bee_found.exits && hook == BEE_HOOK_TP_BTF_SYS_EXIT) && bee_typed &&
+		    bee_is_usual_here(result))
 			return 0;
 		file = (__u64)bee_descriptor_file(result);
 		look = bee_look(file);

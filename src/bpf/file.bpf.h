@@ -7,7 +7,7 @@
 #pragma once
 
 #include "path.bpf.h"
-#include "inodes.bpf.h"
+#include "usual.bpf.h"
 #include "act.bpf.h"
 
 /* What is the same in every file record. */
@@ -148,12 +148,6 @@ __noinline int bee_finish(bee_what what, __u32 tail)
 	return 0;
 }
 
-/* Whether a file of this mode was there before it was opened, and is no device. */
-static __always_inline bool bee_plain(__u32 f_mode)
-{
-	return (f_mode & (FMODE_CREATED | FMODE_ATOMIC_POS)) == FMODE_ATOMIC_POS;
-}
-
 /*
  * Whether an open file is none of ours, in as few steps as can be: most opens of a machine end
  * here. A regular file whose identity is not in the filter, on a file system whose watched files
@@ -164,65 +158,6 @@ static __always_inline bool bee_passes(__u32 mode, __u64 number, __u32 device, _
 	return !*bee_filter_slot(number) && S_ISREG(mode) &&
 	       !(f_mode & (FMODE_CREATED | FMODE_PATH)) && !settings.canary_tgid &&
 	       bee_scanned(device);
-}
-
-/* IS_ERR of linux/err.h: a pointer that is -errno. */
-static __always_inline bool bee_is_error(__u64 pointer)
-{
-	return pointer >= (__u64)-4095;
-}
-
-/* A first and shorter way to tell it, of what most opens are of: see bee_usual. */
-static __always_inline bool bee_is_usual(struct file *file)
-{
-	struct inode *inode;
-
-	if (!bee_plain(file->f_mode))
-		return false;
-	inode = file->f_inode;
-	return !*bee_filter_slot(inode->i_ino) && bee_usual_super((__u64)inode->i_sb);
-}
-
-/*
- * The same of what lies behind a descriptor of the current task, without a single helper. Typed
- * pointers lead as far as a table of pointers, at places known beforehand: that is so for the first
- * few descriptors of a process whose table is still the one in files_struct (NR_OPEN_DEFAULT of
- * linux/fdtable.h; a larger one has 128 at least). Most opens of a machine are such.
- */
-#define BEE_SMALL_TABLE 64
-#define BEE_DESCRIPTOR(number)                    \
-	case number:                              \
-		file = files->fd_array[(number)]; \
-		break;
-
-static __always_inline bool bee_is_usual_here(__s32 descriptor)
-{
-	struct files_struct *files = bpf_get_current_task_btf()->files;
-	struct file *file;
-
-	if (!bpf_core_field_exists(files->fd_array) || files->fdt->max_fds != BEE_SMALL_TABLE)
-		return false;
-	switch (descriptor) {
-		BEE_DESCRIPTOR(0)
-		BEE_DESCRIPTOR(1)
-		BEE_DESCRIPTOR(2)
-		BEE_DESCRIPTOR(3)
-		BEE_DESCRIPTOR(4)
-		BEE_DESCRIPTOR(5)
-		BEE_DESCRIPTOR(6)
-		BEE_DESCRIPTOR(7)
-		BEE_DESCRIPTOR(8)
-		BEE_DESCRIPTOR(9)
-		BEE_DESCRIPTOR(10)
-		BEE_DESCRIPTOR(11)
-		BEE_DESCRIPTOR(12)
-		BEE_DESCRIPTOR(13)
-		BEE_DESCRIPTOR(14)
-		BEE_DESCRIPTOR(15)
-	default:
-		return false;
-	}
-	return bee_is_usual(file);
 }
 
 /* Of a file whose fields the verifier lets a program load. */

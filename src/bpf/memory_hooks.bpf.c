@@ -24,12 +24,6 @@
 /* Programs of trampolines can be preempted; kprobes run to their end and share the first. */
 enum bee_slot { SLOT_KPROBE, SLOT_OPEN, SLOT_ATTACH, SLOT_TRACEME, SLOT_VM, SLOT_GETFD };
 
-/* IS_ERR of linux/err.h: a pointer that is -errno. */
-static __always_inline bool bee_is_error(__u64 pointer)
-{
-	return pointer >= (__u64)-4095;
-}
-
 static __always_inline bool bee_in_compat(void)
 {
 	return bee_compat_current();

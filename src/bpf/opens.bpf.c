@@ -8,7 +8,7 @@
  * As at the end of system calls the file sensor's program comes first, and hands on what the
  * memory sensor may want; where its place is empty the line after it is next: see exits.bpf.h.
  */
-#include "file.bpf.h"
+#include "usual.bpf.h"
 #include "hands_on.bpf.h"
 
 #define ESRCH 3
