@@ -15,8 +15,8 @@ fn constants() -> BTreeMap<String, u64> {
     let mut constants = BTreeMap::new();
     let mut of_tests = false;
     for line in HEADER.lines() {
-        // What only a build for tests has stands before the `#else`.
-        of_tests = (of_tests || line == "#ifdef BEE_TEST_FORMAT") && line != "#else";
+        // What only a build for tests has.
+        of_tests = (of_tests || line == "#ifdef BEE_TEST_FORMAT") && !matches!(line, "#else" | "#endif");
         if of_tests {
             continue;
         }
