@@ -27,8 +27,10 @@ for expected in $(cat /vm/expect); do
     file=*)
       tests+=(opens::root_a_user_reads_the_own_key refused::root_a_user_tries_files_of_root names::root_links
         paths::root_a_path_sixty_components_deep
-        paths::root_relative_dotdot_chdir_dirfd_and_a_path_in_an_untouched_page
-        footprint::root_it_fits_a_small_machine)
+        paths::root_relative_dotdot_chdir_dirfd_and_a_path_in_an_untouched_page)
+      # Where the machine is as small as the promise is for.
+      [ "$(awk '/^MemTotal:/ { print $2 }' /proc/meminfo)" -gt 600000 ] ||
+        tests+=(footprint::root_it_fits_a_small_machine)
       [ "$(uname -m)" != x86_64 ] || tests+=(opens::root_the_32_bit_gate_from_a_64_bit_process)
       ;;
     memory=*)
