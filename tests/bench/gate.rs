@@ -24,7 +24,7 @@ use libbpf_rs::{Link, Object, ObjectBuilder};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Batches measured of each; the median counts.
+/// Batches measured of each; the cheapest counts.
 const BATCHES: usize = 7;
 
 /// What is called in a loop.
