@@ -39,7 +39,8 @@ export RUSTC_BOOTSTRAP=1
 export RUSTFLAGS="${RUSTFLAGS:-} -Cllvm-args=-runtime-counter-relocation"
 source <("$cargo" llvm-cov show-env --branch --sh 2>/dev/null)
 mkdir -p "$CARGO_TARGET_DIR"
-"$cargo" llvm-cov clean --profraw-only
+# Programs of an earlier build would be counted beside those that run.
+"$cargo" llvm-cov clean --workspace
 
 profiles=$(mktemp -d /var/tmp/bee-coverage.XXXXXX)
 chmod 1777 "$profiles"

@@ -17,8 +17,13 @@ use crate::error::{Error, ExitStatus, Result};
 /// inherited.
 ///
 /// # Errors
-/// As `config::read`.
+/// As `config::read`: when `main` is gone, too.
 pub fn documents(main: &Path, paths: &[PathBuf], files: Vec<OwnedFd>) -> Result<config::Files> {
+    // The scanner leaves out what is not there; the defaults alone are nobody's configuration.
+    if paths.iter().all(|path| path != main) {
+        let file = crate::text::shown(main.as_os_str().as_encoded_bytes());
+        return Err(Error::new(ExitStatus::Config, format!("there is no configuration {file} any more")));
+    }
     let beside = main.with_file_name(config::BESIDE);
     let is_profile = |path: &PathBuf| {
         path != main

@@ -2,13 +2,15 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bee_trace::control::status::Status;
 use bee_trace::store::object;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, libbpf_sys};
 use nix::sys::signal::Signal;
 
-use crate::harness::{Event, Fixture, Manager, bee_trace, objects_left, tier, wait_for};
+use crate::harness::{Abi, Daemon, Event, Fixture, Manager, Want, bee_trace, objects_left, tier, wait_for};
 
 /// A look every second.
 const WATCHED: [(&str, &str); 1] = [("WATCHDOG_USEC", "2000000")];
@@ -173,4 +175,29 @@ fn root_what_another_root_takes_out_ends_the_daemon_and_the_next_has_it_again() 
         assert!(left.is_empty(), "left in the kernel: {left:?}");
     }
     assert!(done > 0, "nothing could be taken out");
+}
+
+/// Whoever detaches programs as soon as they are attached makes a hook that is silent, as far as the
+/// daemon can see: it says so, goes on with what there is besides, and the other sensors run.
+#[test]
+fn root_hooks_that_are_detached_at_the_start_are_given_up_and_named() {
+    let fixture = Fixture::new();
+    let path = fixture.secret(1);
+    let meddle = fixture.trigger("meddle", Abi::Native).program();
+    let done = AtomicBool::new(false);
+    let daemon = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                // 1 is what it ends with when there was nothing to detach.
+                Command::new(&meddle).arg("detach").stdout(Stdio::null()).status().unwrap();
+            }
+        });
+        let daemon = Daemon::start_scanned(&fixture, &[]);
+        done.store(true, Ordering::Relaxed);
+        daemon
+    });
+    assert!(daemon.log().contains("it attaches here, but reports nothing"), "{}", daemon.log());
+    let ran = fixture.trigger("open", Abi::Native).args(["openat", "r", "5"]).args([&path]).run().all_well(5);
+    let run = daemon.stop();
+    Want::new("open").path(&path).access("read").exactly(5, &run, &ran);
 }

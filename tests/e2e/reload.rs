@@ -91,3 +91,21 @@ fn root_a_wrong_configuration_keeps_the_old_one() {
     Want::new("open").path(&path).access("read").exactly(5, &run, &ran);
     Want::new("open").path(&extra).access("read").exactly(3, &run, &taken);
 }
+
+#[test]
+fn root_a_configuration_that_is_gone_keeps_the_old_one() {
+    let fixture = Fixture::new();
+    let path = fixture.secret(1);
+    let daemon = Daemon::start_scanned(&fixture, &[]);
+    let aside = fixture.dir.join("aside.toml");
+    fs::rename(fixture.config(), &aside).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    wait_for("why the reload was refused", 10, || daemon.log().contains("there is no configuration"));
+    let ran = fixture.trigger("open", Abi::Native).args(["openat", "r", "5"]).args([&path]).run().all_well(5);
+    // Back again, it is taken.
+    fs::rename(&aside, fixture.config()).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    wait_for("the reload", 10, || daemon.log().contains("configuration reloaded"));
+    let run = daemon.stop();
+    Want::new("open").path(&path).access("read").exactly(5, &run, &ran);
+}
