@@ -196,6 +196,8 @@ fn used(tier: Tier) -> Option<BTreeSet<String>> {
 
 /// Instructions of each call: the clock shows one nanosecond for each.
 fn each(fixture: &Fixture, calls: &[Call]) -> Vec<f64> {
+    // What was attached before is let go of a little later.
+    std::thread::sleep(Duration::from_secs(2));
     let once = |call: &Call| {
         let ran = fixture.trigger("load", Abi::Native).args(&call.args).run();
         #[allow(clippy::cast_precision_loss)] // nanoseconds of seconds
