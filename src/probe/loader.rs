@@ -68,14 +68,7 @@ impl<'a> Conditions<'a> {
 /// Loads and attaches one sensor: the first of its mechanisms that works.
 pub fn start(name: &str, conditions: &Conditions<'_>) -> Option<Sensor> {
     let family = FAMILIES.iter().find(|family| family.name == name)?;
-    let mut sensor = Sensor {
-        name: family.name,
-        attached: Vec::new(),
-        refused: Vec::new(),
-        failure: None,
-        links: Vec::new(),
-        programs: Vec::new(),
-    };
+    let mut sensor = Sensor::of(family);
     // Of functions of another architecture there is nothing to say.
     for (point, variant) in family.variants().filter(|row| calls::missing(row.1.hook).is_none()) {
         if let Some(why) = conditions.excludes(variant) {

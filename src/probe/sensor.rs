@@ -9,7 +9,7 @@ use libbpf_rs::Link;
 use super::exits::Place;
 use super::maps::Maps;
 use super::skipped::skipped;
-use super::{FAMILIES, Point, Tier, Variant};
+use super::{FAMILIES, Family, Point, Tier, Variant};
 use crate::canary::Acted;
 use crate::error::{Error, Result};
 
@@ -121,6 +121,18 @@ impl Sensor {
         silent.map(|(_, variant)| *variant)
     }
 
+    /// One of which nothing is attached yet.
+    pub(super) fn of(family: &Family) -> Self {
+        Self {
+            name: family.name,
+            attached: Vec::new(),
+            refused: Vec::new(),
+            failure: None,
+            links: Vec::new(),
+            programs: Vec::new(),
+        }
+    }
+
     pub(super) fn refuse(&mut self, point: &Point, variant: &Variant, reason: String) {
         self.refused.push(Refused { point: point.name, hook: variant.hook, tier: variant.tier, reason });
     }
@@ -132,14 +144,7 @@ impl Sensor {
     pub fn held(name: &str, parts: Vec<Kept<'_>>, maps: &Maps) -> Result<Self> {
         let unknown = |what: &str| Error::failure(format!("this build knows no {what} of the sensor {name}"));
         let family = FAMILIES.iter().find(|family| family.name == name).ok_or_else(|| unknown("programs"))?;
-        let mut sensor = Self {
-            name: family.name,
-            attached: Vec::new(),
-            refused: Vec::new(),
-            failure: None,
-            links: Vec::new(),
-            programs: Vec::new(),
-        };
+        let mut sensor = Self::of(family);
         for Kept { point, hook, tier, name: named, link, program, place } in parts {
             let mut rows = family.variants();
             // A tier has several programs for a hook, and several tiers have some for it.
