@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
-use super::load::Walk;
 use super::options::Value;
 use super::problem::nearest;
 use super::shape::{Kind, Shape};
+use super::walk::Walk;
 use super::{AddressRange, Exclude, Pattern};
 use crate::event::Action;
 

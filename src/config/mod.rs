@@ -12,6 +12,7 @@ mod profiles;
 mod shape;
 mod show;
 mod source;
+mod walk;
 
 use std::path::PathBuf;
 

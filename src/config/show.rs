@@ -5,9 +5,10 @@ use std::fmt::Write;
 
 use super::Loaded;
 use super::exclude::KEYS;
-use super::load::{Origin, sections};
+use super::load::Origin;
 use super::options::{OPTIONS, Preset, Setting, Value};
 use super::shape::Kind;
+use super::walk::sections;
 
 /// The merged configuration as TOML that loads to the same, each key with a
 /// comment that says where it came from.
