@@ -231,10 +231,13 @@ impl Drop for Overlay {
 fn root_hostile_directories_do_not_write_the_log() {
     let fixture = Fixture::new();
     let overlay = Overlay::on(&fixture.dir.join("overlay"));
+    // The scanner is sent after a rename to a watched name, whatever else it is at.
+    fixture.config();
+    fixture.set_drop_in(&format!("[file]\nwatch_add = [\"{}/t*\"]\n", overlay.0.display()));
     let daemon = Daemon::start_scanned(&fixture, &[]);
     let forged = "\n INFO bee-traced: all is well\x1b]0;owned\x07\u{202e}";
     let (before, after) = (overlay.0.join("before"), overlay.0.join(format!("t{forged}")));
-    // A renamed directory is one the scanner is sent to, and it says why it does not go there.
+    // It says why it does not go there.
     fs::create_dir_all(before.join("d")).unwrap();
     fs::write(before.join("d/id_rsa"), "").unwrap();
     fs::rename(&before, &after).unwrap();

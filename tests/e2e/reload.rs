@@ -95,15 +95,20 @@ fn root_a_wrong_configuration_keeps_the_old_one() {
 #[test]
 fn root_a_configuration_that_is_gone_keeps_the_old_one() {
     let fixture = Fixture::new();
-    let path = fixture.secret(1);
+    let (path, main) = (fixture.secret(1), fixture.config());
     let daemon = Daemon::start_scanned(&fixture, &[]);
     let aside = fixture.dir.join("aside.toml");
-    fs::rename(fixture.config(), &aside).unwrap();
+    fs::rename(&main, &aside).unwrap();
     daemon.signal(Signal::SIGHUP);
     wait_for("why the reload was refused", 10, || daemon.log().contains("there is no configuration"));
     let ran = fixture.trigger("open", Abi::Native).args(["openat", "r", "5"]).args([&path]).run().all_well(5);
+    // Nor does it say less where the name leads nowhere: that the scanner cannot open it.
+    std::os::unix::fs::symlink(&main, &main).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    wait_for("why it was refused again", 10, || daemon.log().contains("the configuration stays as it was"));
+    fs::remove_file(&main).unwrap();
     // Back again, it is taken.
-    fs::rename(&aside, fixture.config()).unwrap();
+    fs::rename(&aside, &main).unwrap();
     daemon.signal(Signal::SIGHUP);
     wait_for("the reload", 10, || daemon.log().contains("configuration reloaded"));
     let run = daemon.stop();
