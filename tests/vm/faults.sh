@@ -11,8 +11,8 @@ mkdir -p "$watched" "$state"
 title() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
 # Opens the watched file NAME, COUNT times; with RATE, so many a second.
 hit() {
-  perl -MTime::HiRes=sleep -e 'my ($path, $count, $rate) = @ARGV; open my $new, ">>", $path; close $new;
-    for (1 .. $count) { open my $file, "<", $path or die; close $file; sleep 1 / $rate if $rate }' \
+  perl -e 'my ($path, $count, $rate) = @ARGV; open my $new, ">>", $path; close $new;
+    for (1 .. $count) { open my $file, "<", $path or die; close $file; select undef, undef, undef, 1 / $rate if $rate }' \
     "$watched/$1" "$2" "${3:-0}"
 }
 entries() { journalctl -q -u bee-traced --no-pager -o cat --output-fields="$1" "${@:2}"; }

@@ -34,14 +34,16 @@ echo "systemd $(systemctl --version | head -n1): $stored descriptors in the stor
 check 'descriptors in the store' "$([ "$stored" -gt 20 ] && echo many)" many
 check 'the same by the daemon' "$(number stored)" "$stored"
 
-# Opens file after file, evenly, until it is told to end and there were enough.
-perl -MTime::HiRes=sleep,time -e '
-  my ($opens, $rate) = @ARGV; my $begin = time; my $done = 0;
+# Opens file after file, evenly, until it is told to end and there were enough. Debian 13's perl-base has
+# no Time::HiRes.
+perl -e '
+  sub now() { open my $file, "<", "/proc/uptime" or die; (split " ", <$file>)[0] }
+  my ($opens, $rate) = @ARGV; my $begin = now; my $done = 0;
   until ($done >= $opens && -e "/run/enough") {
     open my $file, "<", sprintf("/srv/numbered/%03d", $done % 1000) or die; close $file; $done++;
-    my $ahead = $begin + $done / $rate - time; sleep $ahead if $ahead > 0;
+    my $ahead = $begin + $done / $rate - now; select undef, undef, undef, $ahead if $ahead > 0;
   }
-  printf "%d %.0f\n", $done, $done / (time - $begin);' "$opens" "$rate" >/run/opened &
+  printf "%d %.0f\n", $done, $done / (now - $begin);' "$opens" "$rate" >/run/opened &
 worker=$!
 
 lives=1
