@@ -73,6 +73,8 @@ impl Daemon<'_> {
                 time(since)
             );
             self.tell_of("kernel", ALTERED, since, now);
+            // What came into being meanwhile was not learned, and names were passed over that are watched.
+            self.enforce();
         }
         let maps = self.policies.maps();
         let found = self.sensors.iter().find_map(|sensor| Some((sensor.name, sensor.detached(maps)?)));
