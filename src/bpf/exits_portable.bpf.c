@@ -15,6 +15,11 @@ int BPF_PROG(exits, __u64 regs)
 
 	if (bee_saved_number_only(&number, regs) || !bee_exit_read(number))
 		return 0;
+	/* Read by one of the ABIs alone, as opens are on x86: the sensor looks which it is. */
+	if (!bee_exits[number].compat) {
+		bee_exit_to(ctx, exits_raw, bee_exits[number].native);
+		return 0;
+	}
 	if (bee_saved_read(&saved, regs))
 		return 0;
 	bee_exit_to(ctx, exits_raw, bee_exit_reader(number, bee_saved_compat(&saved)));

@@ -12,6 +12,7 @@
 #include "nobtf.bpf.h"
 #include "names.bpf.h"
 #include "call.bpf.h"
+#include "passed.bpf.h"
 
 #define O_PATH	    010000000 /* the same on x86 and arm64 */
 #define __O_TMPFILE 020000000
@@ -24,47 +25,17 @@
 /* Opens that are no access to a file with a name. O_TMPFILE is in __O_TMPFILE. */
 #define BEE_NO_ACCESS (O_PATH | O_DIRECTORY | __O_TMPFILE)
 
-/* Beside the number of the name: it is what a symbolic link leads to. */
+/* Beside the number of the name: it is what a symbolic link leads to; it is opened, and the name
+ * may be one that is passed over. */
 #define BEE_TEXT_OF_LINK 2
+#define BEE_OF_OPEN	 4
 
-/*
- * Reads one name argument into the tail at `place`, tests it, and leaves what it found in
- * given[which]. Returns nonzero when there is no name to read. A global function (see
- * names.bpf.h), so it takes numbers only.
- */
-__noinline int bee_read_given(__u32 place, __u64 address, __u32 which)
-{
-	struct bee_scratch *buffer = bee_scratch(place);
-	__u32 at = place & BEE_TAIL_MASK;
-	struct bee_given *given;
-	__u32 tested;
-	long size;
-
-	if (!buffer)
-		return 1;
-	given = &buffer->given[which & 1];
-	size = bpf_probe_read_user_str(&buffer->tail[at], BEE_PART_MAX, (void *)address);
-	if (size <= 0)
-		return 1;
-	given->name_length = size & 0x1fff;
-	tested = bee_test_given(place, given->name_length - 1);
-	given->mask = tested & 0xf;
-	/* It is joined to the directory of the link: only user space can follow. */
-	if (which & BEE_TEXT_OF_LINK && tested & BEE_NAME_ABOVE)
-		given->mask |= BEE_WATCH_ANY | BEE_WATCH_WRITE;
-	given->flags = BEE_FLAG_ARGS_RACY;
-	if (buffer->tail[at] != '/' && !(which & BEE_TEXT_OF_LINK))
-		given->flags |= BEE_FLAG_PATH_RELATIVE;
-	return 0;
-}
-
-/* Whether what was found is reason for an event. */
-static __always_inline bool bee_wanted(__u16 kind, __u32 mask, __u8 access)
-{
-	if (kind == BEE_KIND_OPEN || kind == BEE_KIND_CREATE)
-		return mask & BEE_WATCH_ANY || (mask && access & FMODE_WRITE);
-	return mask;
-}
+/* What came of reading a name. */
+enum bee_read {
+	BEE_READ_TESTED,
+	BEE_READ_NOTHING,
+	BEE_READ_PASSED,
+};
 
 /* Whether a name, `length` bytes with its NUL in the tail, may be that of a file the memory sensor
  * looks at: mem, environ, maps, smaps, smaps_rollup, numa_maps. */
@@ -78,6 +49,54 @@ static __always_inline bool bee_for_memory(struct bee_scratch *buffer, __u32 len
 	      buffer->tail[(length - 2) & BEE_TAIL_MASK];
 	return end == ('e' << 8 | 'm') || end == ('o' << 8 | 'n') || end == ('p' << 8 | 's') ||
 	       end == ('u' << 8 | 'p');
+}
+
+/*
+ * Reads one name argument into the tail at `place`, tests it, and leaves what it found in
+ * given[which]: enum bee_read. A global function (see names.bpf.h), so it takes numbers only.
+ */
+__noinline int bee_read_given(__u32 place, __u64 address, __u32 which)
+{
+	struct bee_scratch *buffer = bee_scratch(place);
+	struct bee_passed *passed = NULL;
+	__u32 at = place & BEE_TAIL_MASK;
+	struct bee_given *given;
+	__u32 tested, length, policy;
+	long size;
+
+	if (!buffer)
+		return BEE_READ_NOTHING;
+	given = &buffer->given[which & 1];
+	size = bpf_probe_read_user_str(&buffer->tail[at], BEE_PART_MAX, (void *)address);
+	if (size <= 0)
+		return BEE_READ_NOTHING;
+	given->name_length = size & 0x1fff;
+	length = given->name_length - 1;
+	if (which & BEE_OF_OPEN) {
+		passed = bee_passed_place(buffer, length);
+		if (bee_is_passed(buffer, passed, length))
+			return BEE_READ_PASSED;
+	}
+	policy = *(volatile __u32 *)&settings.policy;
+	tested = bee_test_given(place, length);
+	given->mask = tested & 0xf;
+	if (!given->mask && !bee_for_memory(buffer, given->name_length))
+		bee_pass(buffer, passed, length, policy);
+	/* It is joined to the directory of the link: only user space can follow. */
+	if (which & BEE_TEXT_OF_LINK && tested & BEE_NAME_ABOVE)
+		given->mask |= BEE_WATCH_ANY | BEE_WATCH_WRITE;
+	given->flags = BEE_FLAG_ARGS_RACY;
+	if (buffer->tail[at] != '/' && !(which & BEE_TEXT_OF_LINK))
+		given->flags |= BEE_FLAG_PATH_RELATIVE;
+	return BEE_READ_TESTED;
+}
+
+/* Whether what was found is reason for an event. */
+static __always_inline bool bee_wanted(__u16 kind, __u32 mask, __u8 access)
+{
+	if (kind == BEE_KIND_OPEN || kind == BEE_KIND_CREATE)
+		return mask & BEE_WATCH_ANY || (mask && access & FMODE_WRITE);
+	return mask;
 }
 
 /* An act on one or two names, done or refused. Nonzero: the memory sensor may want it too. */
@@ -117,7 +136,11 @@ __noinline int bee_on_given(__u64 regs, bee_what call)
 	first = &buffer->given[0];
 	second = &buffer->given[1];
 	__builtin_memset(second, 0, sizeof(*second));
-	if (bee_read_given(0, bee_arg(act, act->call->name), 0)) {
+	switch (bee_read_given(0, bee_arg(act, act->call->name),
+			       on && tgid != settings.canary_tgid ? BEE_OF_OPEN : 0)) {
+	case BEE_READ_PASSED:
+		return 0;
+	case BEE_READ_NOTHING:
 		bee_count(kind, BEE_CAUSE_UNREADABLE);
 		return on;
 	}
@@ -125,7 +148,8 @@ __noinline int bee_on_given(__u64 regs, bee_what call)
 		on = bee_for_memory(buffer, first->name_length);
 	if (act->call->name_2 != NO_ARG &&
 	    bee_read_given(first->name_length, bee_arg(act, act->call->name_2),
-			   kind == BEE_KIND_SYMLINK ? 1 | BEE_TEXT_OF_LINK : 1)) {
+			   kind == BEE_KIND_SYMLINK ? 1 | BEE_TEXT_OF_LINK : 1) ==
+		    BEE_READ_NOTHING) {
 		if (kind != BEE_KIND_SYMLINK) {
 			bee_count(kind, BEE_CAUSE_UNREADABLE);
 			return 0;

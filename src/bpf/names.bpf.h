@@ -46,7 +46,8 @@ __noinline __u64 bee_hash(__u32 place, __u32 length)
 
 /*
  * One byte more of a prefix (from the first on) or of a suffix (from the last on);
- * where a rule has that length it is looked up. State lies in the scratch buffer.
+ * where a rule has that length it is looked up. Nonzero: there is no longer one. State lies in
+ * the scratch buffer.
  */
 __noinline int bee_affix_step(__u32 place, __u32 length, __u32 i, __u32 rule)
 {
@@ -57,45 +58,63 @@ __noinline int bee_affix_step(__u32 place, __u32 length, __u32 i, __u32 rule)
 		return 1;
 	at = rule == BEE_RULE_PREFIX ? place + i : place + length - 1 - i;
 	lengths = rule == BEE_RULE_PREFIX ? settings.prefix_lengths : settings.suffix_lengths;
+	lengths >>= i + 1;
+	if (!lengths)
+		return 1;
 	buffer->affix.hash =
 		(buffer->affix.hash ^ buffer->tail[at & BEE_TAIL_MASK]) * BEE_FNV_PRIME;
-	if (lengths >> (i + 1) & 1)
+	if (lengths & 1)
 		buffer->affix.mask |= bee_rule(rule, i + 1, buffer->affix.hash);
 	return 0;
 }
 
-/* Whether a rule may be about the name at `place`, by its first and last byte: of most names that
- * is all that is looked at. */
-static __always_inline bool bee_edged(struct bee_scratch *buffer, __u32 place, __u32 length)
+/* Which rules may be about the name at `place`, by its first and last byte, as BEE_EDGE_FIRST,
+ * BEE_EDGE_PREFIX and BEE_EDGE_SUFFIX: of most names that is all that is looked at. */
+static __always_inline __u32 bee_edges(struct bee_scratch *buffer, __u32 place, __u32 length)
 {
 	__u8 first = settings.edges[buffer->tail[place & BEE_TAIL_MASK]];
 	__u8 last = settings.edges[buffer->tail[(place + length - 1) & BEE_TAIL_MASK]];
 
-	return (first & BEE_EDGE_FIRST && last & BEE_EDGE_LAST) || first & BEE_EDGE_PREFIX ||
-	       last & BEE_EDGE_SUFFIX;
+	if (!(last & BEE_EDGE_LAST))
+		first &= ~BEE_EDGE_FIRST;
+	return (first & (BEE_EDGE_FIRST | BEE_EDGE_PREFIX)) | (last & BEE_EDGE_SUFFIX);
 }
+
+/* A whole name that was cut is one that begins so. */
+#define BEE_EDGE_WHOLE (BEE_EDGE_FIRST | BEE_EDGE_PREFIX)
 
 /* Last component: exact name, prefixes, suffixes, anchors. */
 __noinline __u32 bee_test_leaf(__u32 place, __u32 length)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
-	__u64 hash;
+	__u32 edges;
 
-	if (!buffer || !length || !bee_edged(buffer, place, length))
+	if (!buffer || !length)
 		return 0;
-	hash = bee_hash(place, length);
-	buffer->affix.mask = bee_rule(BEE_RULE_EXACT, 0, hash);
-	if (bee_rule(BEE_RULE_ANCHOR, 0, hash))
-		buffer->affix.mask |= BEE_WATCH_ANCHOR;
-	buffer->affix.hash = BEE_FNV_BASIS;
-	for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
-		if (bee_affix_step(place, length, i, BEE_RULE_PREFIX))
-			break;
+	edges = bee_edges(buffer, place, length);
+	if (!edges)
+		return 0;
+	buffer->affix.mask = 0;
+	if (edges & BEE_EDGE_WHOLE) {
+		__u64 hash = bee_hash(place, length);
+
+		buffer->affix.mask = bee_rule(BEE_RULE_EXACT, 0, hash);
+		if (bee_rule(BEE_RULE_ANCHOR, 0, hash))
+			buffer->affix.mask |= BEE_WATCH_ANCHOR;
 	}
-	buffer->affix.hash = BEE_FNV_BASIS;
-	for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
-		if (bee_affix_step(place, length, i, BEE_RULE_SUFFIX))
-			break;
+	if (edges & BEE_EDGE_PREFIX) {
+		buffer->affix.hash = BEE_FNV_BASIS;
+		for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
+			if (bee_affix_step(place, length, i, BEE_RULE_PREFIX))
+				break;
+		}
+	}
+	if (edges & BEE_EDGE_SUFFIX) {
+		buffer->affix.hash = BEE_FNV_BASIS;
+		for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
+			if (bee_affix_step(place, length, i, BEE_RULE_SUFFIX))
+				break;
+		}
 	}
 	return buffer->affix.mask;
 }
@@ -109,7 +128,7 @@ __noinline __u32 bee_test_directories(__u32 place, __u32 length)
 	struct bee_scratch *buffer = bee_scratch(place);
 	__u64 hash;
 
-	if (!buffer || !length || !bee_edged(buffer, place, length))
+	if (!buffer || !length || !(bee_edges(buffer, place, length) & BEE_EDGE_WHOLE))
 		return 0;
 	hash = bee_hash(place, length);
 	return (bee_rule(BEE_RULE_DIRECTORY, 0, hash) & 0xf) |
