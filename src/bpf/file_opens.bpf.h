@@ -27,54 +27,65 @@ static __always_inline int bee_opened(struct file *file, __u16 hook, __u8 slot)
 }
 
 /* An open ended, with the file or with why there is none. */
-static __always_inline int bee_open_ended(int dfd, struct filename *pathname,
-					  const struct open_flags *op, struct file *file,
-					  __u16 hook)
+static __always_inline void bee_open_ended(int dfd, struct filename *pathname,
+					   const struct open_flags *op, struct file *file,
+					   __u16 hook)
 {
 	__u32 flags, access;
 	__u64 result;
 
 	if (!bee_active())
-		return 0;
-	if (!bee_is_error((__u64)file))
-		return bee_is_usual(file) || bee_misses(file) ? 0
-							      : bee_opened(file, hook, SLOT_OPEN);
+		return;
+	if (!bee_is_error((__u64)file)) {
+		if (!bee_misses(file))
+			bee_opened(file, hook, SLOT_OPEN);
+		return;
+	}
 	result = bee_number(file);
 	flags = BPF_CORE_READ(op, open_flag);
 	if (!bee_refusal(result) || flags & FMODE_EXEC)
-		return 0;
+		return;
 	access = bee_flags_access(flags);
-	return bee_on_refused(bee_pack(hook, BEE_KIND_OPEN, false, SLOT_OPEN, result),
-			      (__u64)BPF_CORE_READ(pathname, name), dfd,
-			      access | BEE_ACCESS_OF_KERNEL);
+	bee_on_refused(bee_pack(hook, BEE_KIND_OPEN, false, SLOT_OPEN, result),
+		       (__u64)BPF_CORE_READ(pathname, name), dfd, access | BEE_ACCESS_OF_KERNEL);
 }
 
-/* Whether the memory sensor may want it: its program runs by itself where none hands on. */
-static __always_inline bool bee_for_memory(struct file *file)
+/* What the two functions are called with, and what they return. */
+#define BEE_OPEN_DFD	  0
+#define BEE_OPEN_PATHNAME 1
+#define BEE_OPEN_OP	  2
+#define BEE_OPEN_FILE	  3
+
+/*
+ * Whether the memory sensor may want it too: its program runs by itself where none hands on. Not
+ * inlined, so that the program loads and keeps nothing of what most opens never come to: those of
+ * the root's file system, which is neither ours nor the memory sensor's.
+ */
+static __noinline bool bee_open_unusual(__u64 *ctx, __u32 hook)
 {
+	struct file *file = (void *)ctx[BEE_OPEN_FILE];
+
+	bee_open_ended(ctx[BEE_OPEN_DFD], (void *)ctx[BEE_OPEN_PATHNAME], (void *)ctx[BEE_OPEN_OP],
+		       file, hook);
 	return bee_found.exits &&
 	       (bee_is_error((__u64)file) || file->f_inode->i_sb->s_magic == PROC_SUPER_MAGIC);
 }
 
+/* Of an open that failed the fields read as zero, which is no usual file. */
+#define BEE_OPEN_PROGRAM(name, hook)                                      \
+	int name(__u64 *ctx)                                              \
+	{                                                                 \
+		if (!bee_is_usual((struct file *)ctx[BEE_OPEN_FILE]) &&   \
+		    bee_open_unusual(ctx, hook))                          \
+			bee_hand_on(ctx, opens_typed, BEE_READER_MEMORY); \
+		return 0;                                                 \
+	}
+
 SEC("fexit/do_filp_open")
-int BPF_PROG(fexit__do_filp_open, int dfd, struct filename *pathname, const struct open_flags *op,
-	     struct file *file)
-{
-	bee_open_ended(dfd, pathname, op, file, BEE_HOOK_FEXIT_DO_FILP_OPEN);
-	if (bee_for_memory(file))
-		bee_hand_on(ctx, opens_typed, BEE_READER_MEMORY);
-	return 0;
-}
+BEE_OPEN_PROGRAM(fexit__do_filp_open, BEE_HOOK_FEXIT_DO_FILP_OPEN)
 
 SEC("fexit/do_file_open")
-int BPF_PROG(fexit__do_file_open, int dfd, struct filename *pathname, const struct open_flags *op,
-	     struct file *file)
-{
-	bee_open_ended(dfd, pathname, op, file, BEE_HOOK_FEXIT_DO_FILE_OPEN);
-	if (bee_for_memory(file))
-		bee_hand_on(ctx, opens_typed, BEE_READER_MEMORY);
-	return 0;
-}
+BEE_OPEN_PROGRAM(fexit__do_file_open, BEE_HOOK_FEXIT_DO_FILE_OPEN)
 
 SEC("fexit/do_file_open_root")
 int BPF_PROG(fexit__do_file_open_root, const struct path *root, const char *name,
