@@ -14,6 +14,9 @@ without_docs=(
   --dpkgopt='path-exclude=/usr/share/doc/*'
 )
 
+# What a test in a machine may be told, by the environment: how long, how much, of what.
+test_settings=(GATE_TIERS ORDINARY_SECS RESTART_OPENS)
+
 say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; }
 die() { say "$*"; exit 69; }
 has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]; }

@@ -75,7 +75,7 @@ environment=(
   "PATH=/usr/sbin:/usr/bin:/sbin:/bin" "HOME=$HOME" "CARGO_HOME=$cargo_home"
   LANG=C.UTF-8 "TERM=${TERM:-dumb}" BEE_TOOLBOX=1
 )
-for name in BEE_CACHE CI CARGO_TERM_COLOR SOURCE_DATE_EPOCH http_proxy https_proxy no_proxy "${!VM_@}"; do
+for name in BEE_CACHE CI CARGO_TERM_COLOR SOURCE_DATE_EPOCH http_proxy https_proxy no_proxy "${test_settings[@]}" "${!VM_@}"; do
   [ -z "${!name+set}" ] || environment+=("$name=${!name}")
 done
 

@@ -50,8 +50,7 @@ field "$name" expect >"$root/vm/expect"
 field "$name" page >"$root/vm/page"
 field "$name" skips >"$root/vm/skips"
 case $(field "$name" types) in ''|headers) echo 0 ;; *) echo 1 ;; esac >"$root/vm/refused"
-# What a test may be told: how long, how much.
-for setting in ORDINARY_SECS RESTART_OPENS; do
+for setting in "${test_settings[@]}"; do
   [ -z "${!setting:-}" ] || echo "export $setting=${!setting}"
 done >"$root/vm/settings"
 payload

@@ -4,24 +4,14 @@
 # ORDINARY_SECS (300; 3600 for the long form): none of it may be told as reaching for another process.
 # What else fired, by kind, severity and program, is in ordinary.md of what is left behind.
 #
+# The daemon itself must stay as small as it was after the first round: memory, descriptors.
+#
 # lsof, fuser and pmap are run too: they open address maps, which is what they are for, and must be told
 # for that and nothing else.
 cd /vm/project || exit 1
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PAGER=cat SYSTEMD_PAGER='' TERM=dumb
 duration=${ORDINARY_SECS:-300}
-passed=0
-failed=0
-
-# check WHAT GOT WANTED
-check() {
-  if [ "$2" = "$3" ]; then
-    passed=$((passed + 1))
-    echo "ok: $1: $2"
-  else
-    failed=$((failed + 1))
-    echo "FAILED: $1: $2, expected $3"
-  fi
-}
+source /vm/guest.sh
 
 # run COMMAND: one of a round, as root; how many failed in this round is told, by name.
 run() {
@@ -81,6 +71,13 @@ measures() {
   run 'lsof -p 1; lsof -i; fuser -v /; fuser -v /var/log || true; pmap 1; pmap -x 1'
 }
 
+# What the daemon holds: KiB of memory of its own, and descriptors. These first: who asks is one more.
+holds() {
+  local descriptors
+  descriptors=$(find /proc/$daemon/fd -type l | wc -l)
+  echo "$(/vm/bee-trace status --json | sed -n 's/^ *"pss_kib": \([0-9]*\),*$/\1/p') $descriptors"
+}
+
 echo 'visitor ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/visitor
 chmod 440 /etc/sudoers.d/visitor
 echo '127.0.0.1 localhost' >/etc/hosts
@@ -100,6 +97,7 @@ while [ $((SECONDS - begin)) -lt "$duration" ] || [ "$round" -eq 0 ]; do
   desktop
   server
   measures
+  holds >>/vm/out/holds
 done
 took=$((SECONDS - begin))
 echo "$round rounds, $commands lines of commands, $broken of them failed, $took s"
@@ -117,6 +115,11 @@ count() { grep -c "$1" /vm/out/memory.json; }
 measured=$(grep -E '"name":"(lsof|fuser|pmap)"' /vm/out/memory.json | grep -c '"action":"proc-maps"')
 check 'address maps opened by lsof, fuser and pmap are told' "$([ "$measured" -gt 0 ] && echo yes)" yes
 check 'acts on other processes by ordinary tools' "$(($(count .) - measured))" 0
+read -r pss_then descriptors_then < <(head -n1 /vm/out/holds)
+read -r pss descriptors < <(tail -n1 /vm/out/holds)
+echo "memory after a round: $pss_then KiB, in the end: $pss KiB"
+check 'memory of its own of 6 MiB at most' "$((pss > 0 && pss <= 6144))" 1
+check 'memory as it was after the first round, half a MiB more at most' "$((pss <= pss_then + 512))" 1
+check 'descriptors as after the first round' "$descriptors" "$descriptors_then"
 check 'events lost' "$(grep -c '"action":"loss"' $events)" 0
-echo "sum: $passed passed; $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+verdict
