@@ -3,7 +3,7 @@
 # programs on the same hooks, in machines of QEMU whose clock counts instructions (-icount). They
 # repeat from run to run, so a limit that is passed is a failure; see tests/bench/gate.rs.
 #
-#   scripts/gate.sh [KERNEL...]     of tests/vm/kernels.toml
+#   scripts/gate.sh [KERNEL...]     of tests/vm/kernels.toml; GATE_TIERS=full,kprobe: these alone
 #
 # What was measured is compared with tests/bench/gate.tsv, which BEE_BLESS=1 renews: a call that has
 # become dearer by more than 3 % is a failure too.
@@ -18,7 +18,11 @@ gate=$("$cargo" test --locked --no-run --bench=gate 2>&1 | tee -a /dev/stderr |
   sed -n 's/^ *Executable tests\/bench\/gate.rs (\(.*\))$/\1/p')
 extra=$PWD/target/gate
 mkdir -p "$extra/vm"
-"$gate" --source | clang -target bpf -O2 -g -c -x c - -o "$extra/vm/empty.bpf.o"
+compile() { clang -target bpf -O2 -g -c -x c - "$@"; }
+"$gate" --source | compile -o "$extra/vm/empty.bpf.o"
+for arch in x86_64 aarch64; do
+  "$gate" --reads | compile "-D__TARGET_ARCH_$arch" -o "$extra/vm/reads-$arch.bpf.o"
+done
 
 status=0
 for name in "$@"; do

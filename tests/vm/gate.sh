@@ -3,4 +3,4 @@
 # machine has one processor and a clock that counts its instructions.
 cd /vm/project || exit 1
 export BEE_PATIENCE=30
-/vm/gate /vm/empty.bpf.o /vm/out/gate.tsv
+/vm/gate /vm /vm/out/gate.tsv
