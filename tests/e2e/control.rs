@@ -30,25 +30,6 @@ fn finish(command: &mut Command) -> (i32, String, String) {
     (done.status.code().unwrap_or(-1), text(done.stdout), text(done.stderr))
 }
 
-fn status(fixture: &Fixture) -> Status {
-    let (code, out, errors) = ask(fixture, &["status", "--json"]);
-    assert_eq!(code, 0, "{errors}");
-    let status: Status = serde_json::from_str(&out).unwrap();
-    let sums = &status.sums;
-    assert_eq!(sums.emitted, sums.submitted + sums.lost_in_kernel, "{sums:?}");
-    assert_eq!(
-        sums.submitted,
-        sums.waiting + sums.delivered + sums.lost_in_daemon + sums.no_event,
-        "{sums:?}"
-    );
-    for sink in &status.sinks {
-        let count = |name: &str| sink.counters[name];
-        let settled = count("accepted") + count("queue_full") + count("refused") + count("folded");
-        assert_eq!(count("offered"), settled + sink.queued, "{sink:?}");
-    }
-    status
-}
-
 fn delivered(status: &Status, kind: &str) -> u64 {
     let row = status.kinds.iter().find(|row| row.kind == kind);
     row.and_then(|row| row.daemon.get("delivered")).copied().unwrap_or(0)
@@ -59,12 +40,12 @@ struct Watching(Child);
 
 impl Watching {
     fn start(fixture: &Fixture, arguments: &[&str]) -> Self {
-        let before = status(fixture).control.watchers;
+        let before = fixture.status().control.watchers;
         let mut command = bee_trace();
         command.arg("watch").args(arguments).arg("--socket").arg(fixture.socket());
         let child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        wait_for("the watcher", 10, || status(fixture).control.watchers == before + 1);
+        wait_for("the watcher", 10, || fixture.status().control.watchers == before + 1);
         Self(child)
     }
 
@@ -87,11 +68,11 @@ impl Watching {
 fn root_status_has_the_numbers_of_what_was_done() {
     let fixture = Fixture::new();
     let daemon = Daemon::start_scanned(&fixture, &[]);
-    let before = status(&fixture);
+    let before = fixture.status();
     let path = fixture.secret(1);
     let ran =
         fixture.trigger("open", Abi::Native).args(["openat", "r", "17"]).args([&path]).run().all_well(17);
-    let after = status(&fixture);
+    let after = fixture.status();
     assert_eq!(after.pid, daemon.pid());
     assert_eq!(after.version, env!("CARGO_PKG_VERSION"));
     assert!(after.sensors.iter().all(|sensor| sensor.running && !sensor.hooks.is_empty()), "{after:?}");
@@ -143,7 +124,7 @@ fn root_watch_shows_exactly_what_the_filter_lets_through() {
         drop(fs::File::open(&path).unwrap());
     }
     // All of it has gone through the daemon.
-    status(&fixture);
+    fixture.status();
 
     let (events, notes) = by_name.interrupt();
     assert_eq!(events.len(), 11, "{notes}");
@@ -160,9 +141,9 @@ fn root_watch_shows_exactly_what_the_filter_lets_through() {
     let mut gone = Watching::start(&fixture, &["--pid", &me.to_string()]);
     drop(gone.0.stdout.take());
     drop(fs::File::open(&path).unwrap());
-    status(&fixture);
+    fixture.status();
     assert_eq!(gone.0.wait().unwrap().code(), Some(0), "nobody reads: a quiet end");
-    wait_for("the daemon to forget it", 10, || status(&fixture).control.watchers == 2);
+    wait_for("the daemon to forget it", 10, || fixture.status().control.watchers == 2);
 
     let run = daemon.stop();
     run.lossless();
@@ -190,7 +171,7 @@ fn root_watch_shows_what_came_before_it_was_ended() {
     for _ in 0..7 {
         drop(fs::File::open(&path).unwrap());
     }
-    status(&fixture);
+    fixture.status();
     kill(child, Signal::SIGINT).unwrap();
     kill(child, Signal::SIGCONT).unwrap();
     let (events, notes) = watching.finish();
@@ -236,7 +217,7 @@ fn root_reload_says_what_changed_or_what_is_wrong() {
         errors.contains("50-test.toml:2:1: limits.inoeds: unknown key; did you mean `inodes`?"),
         "{errors}"
     );
-    let now = status(&fixture);
+    let now = fixture.status();
     assert_eq!((now.config.reloads, now.config.restart.as_slice()), (3, &["limits.inodes".to_owned()][..]));
     assert!(now.config.last_reload.unwrap().error.is_some());
     let (code, line, _) = ask(&fixture, &["status", "--check"]);
@@ -260,13 +241,13 @@ fn root_reload_says_what_changed_or_what_is_wrong() {
             && out.contains("(0 new, 2 gone)\n"),
         "{out}"
     );
-    assert_eq!(status(&fixture).config.profiles, ["raspberry-pi", "site"]);
+    assert_eq!(fixture.status().config.profiles, ["raspberry-pi", "site"]);
 
     // The signal goes the same way, and is told where the log is read.
     fs::remove_file(fixture.dir.join("etc/config.d/50-test.toml")).unwrap();
     daemon.signal(Signal::SIGHUP);
-    wait_for("the reload by signal", 10, || status(&fixture).config.reloads == 5);
-    assert!(status(&fixture).config.profiles.is_empty());
+    wait_for("the reload by signal", 10, || fixture.status().config.reloads == 5);
+    assert!(fixture.status().config.profiles.is_empty());
     daemon.stop();
 }
 
@@ -277,12 +258,12 @@ fn root_debug_changes_what_is_logged_while_it_runs() {
     assert!(!daemon.log().contains("DEBUG"), "{}", daemon.log());
     let (code, out, _) = ask(&fixture, &["debug", "on"]);
     assert_eq!((code, out.as_str()), (0, "the daemon's log level is debug now\n"));
-    assert_eq!(status(&fixture).log_level, "debug");
+    assert_eq!(fixture.status().log_level, "debug");
     assert!(daemon.log().contains("status is asked for on the control socket"), "{}", daemon.log());
     assert_eq!(ask(&fixture, &["debug", "off"]).1, "the daemon's log level is info now\n");
     let debug = daemon.log().matches("DEBUG").count();
     for _ in 0..3 {
-        status(&fixture);
+        fixture.status();
     }
     assert_eq!(daemon.log().matches("DEBUG").count(), debug, "{}", daemon.log());
     daemon.stop();
@@ -315,7 +296,7 @@ fn root_who_is_not_in_the_group_learns_nothing_and_the_group_changes_nothing() {
         assert!(code == 77 && out.is_empty(), "{code} {out}");
         assert!(errors.contains(&format!("you are uid {}", user.uid)), "{errors}");
     }
-    let now = status(&fixture);
+    let now = fixture.status();
     assert_eq!((now.config.reloads, now.log_level.as_str()), (0, "info"));
     assert_eq!(now.control.refused, 2);
     // The daemon's own user may.
@@ -376,7 +357,7 @@ fn root_garbage_is_refused_and_harms_nobody() {
         .args([fixture.secret(1)])
         .run()
         .all_well(5);
-    let now = status(&fixture);
+    let now = fixture.status();
     assert_eq!(now.control.refused, messages.len() as u64);
     assert_eq!(now.control.connections, 1, "this one");
     let run = daemon.stop();
@@ -393,7 +374,7 @@ fn root_a_thousand_clients_and_those_beyond() {
     setrlimit(Resource::RLIMIT_NOFILE, soft.max(4096.min(hard)), hard).unwrap();
     let silent: Vec<OwnedFd> = (0..1000).map(|_| raw(&path).unwrap()).collect();
     let opened = Instant::now();
-    wait_for("a thousand connections", 10, || status(&fixture).control.connections == 1001);
+    wait_for("a thousand connections", 10, || fixture.status().control.connections == 1001);
     // It does what it is there for.
     let ran = fixture
         .trigger("open", Abi::Native)
@@ -413,7 +394,7 @@ fn root_a_thousand_clients_and_those_beyond() {
     assert!(matches!(answer, Answer::Refused { .. }), "{answer:?}");
     assert!(opened.elapsed() + std::time::Duration::from_secs(1) >= REQUEST_TIME, "{:?}", opened.elapsed());
     wait_for("room for others", 15, || ask(&fixture, &["status"]).0 == 0);
-    wait_for("the last to be sent away", 15, || status(&fixture).control.connections == 1);
+    wait_for("the last to be sent away", 15, || fixture.status().control.connections == 1);
     drop((silent, more));
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
     let run = daemon.stop();
@@ -432,7 +413,7 @@ fn root_a_client_that_does_not_read_loses_its_own_events_and_nobody_elses() {
     let mut stuck = Connection::open(&fixture.socket()).unwrap();
     let watch = Watch { comms: vec!["open".into()], actions: vec!["open".into()], ..Watch::default() };
     stuck.ask(&Request::Watch(watch)).unwrap();
-    wait_for("the watcher", 10, || status(&fixture).control.watchers == 1);
+    wait_for("the watcher", 10, || fixture.status().control.watchers == 1);
     let count = OPENS.to_string();
     let ran = fixture
         .trigger("open", Abi::Native)
@@ -440,7 +421,7 @@ fn root_a_client_that_does_not_read_loses_its_own_events_and_nobody_elses() {
         .args([fixture.secret(1)])
         .run()
         .all_well(usize::try_from(OPENS).unwrap());
-    let now = status(&fixture).control;
+    let now = fixture.status().control;
     assert_eq!(now.offered, OPENS);
     assert!(now.dropped > 0, "{now:?}");
     assert_eq!(now.offered, now.sent + now.dropped + now.queued, "{now:?}");
@@ -462,7 +443,7 @@ fn root_a_client_that_does_not_read_loses_its_own_events_and_nobody_elses() {
         }
     }
     assert_eq!((got, got + lost), (lines, OPENS));
-    let now = status(&fixture).control;
+    let now = fixture.status().control;
     assert_eq!((now.sent, now.dropped, now.queued), (got, lost, 0));
     let run = daemon.stop();
     run.lossless();
@@ -478,13 +459,13 @@ fn root_a_second_daemon_says_so_and_a_dead_ones_socket_is_replaced() {
     let (code, _, log) = finish(&mut second);
     assert_eq!(code, 0, "{log}");
     assert!(log.contains("another daemon answers") && log.contains(&daemon.pid().to_string()), "{log}");
-    assert_eq!(status(&fixture).pid, daemon.pid(), "the first keeps its socket");
+    assert_eq!(fixture.status().pid, daemon.pid(), "the first keeps its socket");
 
     daemon.signal(Signal::SIGKILL);
     daemon.wait(10);
     assert!(fixture.socket().exists(), "nobody was there to remove it");
     let third = Daemon::start(&fixture, &["--sensors", "file"]);
-    assert_eq!(status(&fixture).pid, third.pid());
+    assert_eq!(fixture.status().pid, third.pid());
     third.stop();
 
     // Something else in its place is left alone.

@@ -5,26 +5,14 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bee_trace::control::status::Status;
 use bee_trace::store::object;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, libbpf_sys};
 use nix::sys::signal::Signal;
 
-use crate::harness::{Abi, Daemon, Event, Fixture, Manager, Want, bee_trace, objects_left, tier, wait_for};
+use crate::harness::{Abi, Daemon, Event, Fixture, Manager, Want, objects_left, tier, wait_for};
 
 /// A look every second.
 const WATCHED: [(&str, &str); 1] = [("WATCHDOG_USEC", "2000000")];
-
-fn status(fixture: &Fixture) -> Status {
-    let output = bee_trace().args(["status", "--json", "--socket"]).arg(fixture.socket()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let status: Status = serde_json::from_slice(&output.stdout).unwrap();
-    let sums = &status.sums;
-    assert_eq!(sums.emitted, sums.submitted + sums.lost_in_kernel, "{sums:?}");
-    let ends = sums.waiting + sums.delivered + sums.lost_in_daemon + sums.no_event;
-    assert_eq!(sums.submitted, ends, "{sums:?}");
-    status
-}
 
 /// A map of the running daemon, as root gets at it: by its number.
 fn map(manager: &Manager, name: &str) -> Option<MapHandle> {
@@ -60,7 +48,7 @@ fn root_what_another_root_changes_is_put_right_and_told() {
     let mut manager = Manager::new(&fixture);
     manager.start(&WATCHED);
     is_seen(&manager, &key);
-    let life = status(&fixture).pid;
+    let life = fixture.status().pid;
 
     // `generation` is the first word of `struct bee_settings`: programs of another do nothing.
     let settings = map(&manager, ".data.settings").unwrap();
@@ -91,7 +79,7 @@ fn root_what_another_root_changes_is_put_right_and_told() {
         opens(&manager, &born) > 0
     });
 
-    let found = status(&fixture);
+    let found = fixture.status();
     assert_eq!((found.pid, found.guard.altered, found.losses.total), (life, 2, 2), "{:?}", found.guard);
     assert!(found.guard.well == found.guard.looks && found.guard.looks >= 2, "{:?}", found.guard);
     wait_for("both loss events", 20, || losses(&manager, "altered").len() >= 2);
@@ -147,7 +135,7 @@ fn root_what_another_root_takes_out_ends_the_daemon_and_the_next_has_it_again() 
             let _ = std::fs::remove_file(fixture.dir.join("events.json"));
             manager.start(&WATCHED);
             is_seen(&manager, &key);
-            let before = status(&fixture);
+            let before = fixture.status();
             let Some(sensor) = harm(&manager) else {
                 manager.end(Signal::SIGTERM);
                 return;
@@ -161,19 +149,19 @@ fn root_what_another_root_takes_out_ends_the_daemon_and_the_next_has_it_again() 
 
             manager.start(&WATCHED);
             is_seen(&manager, &key);
-            let after = status(&fixture);
+            let after = fixture.status();
             assert!(!after.restart.adopted && after.restart.life == 2, "{:?}", after.restart);
             assert!(after.sensors.iter().all(|sensor| sensor.running), "{:?}", after.sensors);
             assert!(after.losses.total == 1 && after.losses.last.is_some(), "{:?}", after.losses);
             assert!(after.sums.emitted > before.sums.emitted, "counters go on");
             wait_for("a look", 20, || {
                 manager.hear_all();
-                status(&fixture).guard.well > 0
+                fixture.status().guard.well > 0
             });
             // What was loaded anew is trusted: a kill is followed by a start that takes it over.
             manager.end(Signal::SIGKILL);
             manager.start(&WATCHED);
-            assert!(status(&fixture).restart.adopted, "{}", manager.log());
+            assert!(fixture.status().restart.adopted, "{}", manager.log());
             is_seen(&manager, &key);
             manager.end(Signal::SIGTERM);
         });

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use bee_trace::control::protocol::{Answer, Request};
-use bee_trace::control::status::Status;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, sendmsg, socket,
@@ -161,7 +160,7 @@ fn root_hostile_strings_arrive_escaped_in_lines_terminal_and_journal() {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
     };
     let (people, programs) = (watch("pretty"), watch("json"));
-    wait_for("both who watch", 20, || status(&fixture).control.watchers == 2);
+    wait_for("both who watch", 20, || fixture.status().control.watchers == 2);
     let done: Vec<Done> = STRINGS.iter().map(|(what, raw)| act(&fixture, what, raw)).collect();
     let (run, counted, log) = stop(daemon);
 
@@ -242,7 +241,7 @@ fn root_hostile_directories_do_not_write_the_log() {
     fs::write(before.join("d/id_rsa"), "").unwrap();
     fs::rename(&before, &after).unwrap();
     if tier::IDENTITY.here() {
-        status(&fixture);
+        fixture.status();
     } else {
         wait_for("what the scanner says of it", 20, || daemon.log().contains(" is on overlay"));
     }
@@ -250,12 +249,6 @@ fn root_hostile_directories_do_not_write_the_log() {
     tame("the log", log.as_bytes());
     assert!(!log.lines().any(|line| line.starts_with(" INFO bee-traced: all is well")), "{log}");
     daemon.stop();
-}
-
-fn status(fixture: &Fixture) -> Status {
-    let output = bee_trace().args(["status", "--json", "--socket"]).arg(fixture.socket()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn client(path: &Path) -> OwnedFd {
@@ -284,7 +277,7 @@ fn root_hostile_clients_leave_nothing_behind_in_the_daemon() {
     let fixture = Fixture::new();
     let daemon = Daemon::start_scanned(&fixture, &[]);
     let path = fixture.socket();
-    status(&fixture);
+    fixture.status();
     let before = descriptors(&daemon);
     let request = Request::Status {}.encode();
 
@@ -321,7 +314,7 @@ fn root_hostile_clients_leave_nothing_behind_in_the_daemon() {
     send(chatty.as_raw_fd(), &Request::Watch(Default::default()).encode(), MsgFlags::MSG_NOSIGNAL).unwrap();
     assert!(matches!(answer(&chatty), Some(Answer::Watching {})));
     send(chatty.as_raw_fd(), &request, MsgFlags::MSG_NOSIGNAL).unwrap();
-    wait_for("the talker to be sent away", 10, || status(&fixture).control.watchers == 0);
+    wait_for("the talker to be sent away", 10, || fixture.status().control.watchers == 0);
     // Nobody reads these answers.
     let mute: Vec<OwnedFd> = (0..200)
         .map(|_| {
@@ -334,7 +327,7 @@ fn root_hostile_clients_leave_nothing_behind_in_the_daemon() {
     let ran = ran.run().all_well(7);
     drop((mute, empty, twice, chatty));
     wait_for("all to be forgotten", 20, || {
-        let now = status(&fixture).control;
+        let now = fixture.status().control;
         now.connections == 1 && now.watchers == 0
     });
     assert!(descriptors(&daemon) <= before, "{before} descriptors before, {} now", descriptors(&daemon));
@@ -373,7 +366,7 @@ print(ask([]))
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.starts_with("refused by the kernel\n") && said.contains("refused"), "{said}");
     assert!(said.contains(&format!("you are uid {}", user.uid)), "{said}");
-    assert_eq!(status(&fixture).log_level, "info");
+    assert_eq!(fixture.status().log_level, "info");
     daemon.stop();
 }
 
@@ -437,7 +430,7 @@ fn root_hostile_descriptors_in_the_store_are_a_plain_start() {
             assert!(!log.contains("panicked"), "{what}: {log}");
             tame(what, log.as_bytes());
             assert!(!log.lines().any(|line| line.starts_with("<0>")), "{what}: {log}");
-            assert!(!status(&fixture).restart.adopted, "{what}: {log}");
+            assert!(!fixture.status().restart.adopted, "{what}: {log}");
             let path = fixture.secret(1);
             drop(fs::File::open(&path).unwrap());
             wait_for("the open", 20, || {

@@ -7,7 +7,6 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bee_trace::control::status::Status;
 use bee_trace::store::Manifest;
 use nix::sys::signal::Signal;
 
@@ -30,17 +29,6 @@ fn fixture() -> Fixture {
 
 fn numbered(fixture: &Fixture, number: usize) -> PathBuf {
     fixture.dir.join(format!("numbered/{number:06}"))
-}
-
-fn status(fixture: &Fixture) -> Status {
-    let output = bee_trace().args(["status", "--json", "--socket"]).arg(fixture.socket()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let status: Status = serde_json::from_slice(&output.stdout).unwrap();
-    let sums = &status.sums;
-    assert_eq!(sums.emitted, sums.submitted + sums.lost_in_kernel, "{sums:?}");
-    let ends = sums.waiting + sums.delivered + sums.lost_in_daemon + sums.no_event;
-    assert_eq!(sums.submitted, ends, "{sums:?}");
-    status
 }
 
 /// Opens every numbered file once, evenly.
@@ -85,7 +73,7 @@ fn root_numbered_opens_go_on_over_every_kind_of_restart() {
     let left = objects_left(|| {
         let mut manager = Manager::new(&fixture);
         manager.start(&[]);
-        let first = status(&fixture).restart;
+        let first = fixture.status().restart;
         assert!(!first.adopted && first.life == 1 && first.stored > 20, "{first:?}");
         let path = numbered(&fixture, 0);
         let worker = std::thread::spawn(move || open_all(&path, count));
@@ -109,14 +97,14 @@ fn root_numbered_opens_go_on_over_every_kind_of_restart() {
             let environment = Manager::other_build(&build);
             manager.start(if build.is_empty() { &[] } else { &environment });
             lives += 1;
-            let status = status(&fixture);
+            let status = fixture.status();
             let replaced = matches!(act, Replace | KillAndReplace);
             assert_eq!((status.restart.adopted, status.restart.life), (!replaced, lives), "{act:?}");
             assert_eq!(status.sensors.iter().filter(|sensor| sensor.running).count(), 5, "{act:?}");
         }
         worker.join().unwrap();
         wait_for("the last open", 20, || told(&manager).contains_key(&(count - 1)));
-        let last = status(&fixture);
+        let last = fixture.status();
         assert_eq!((last.sums.lost_in_kernel, last.sums.lost_in_daemon), (0, 0), "{:?}", last.sums);
         let opens = last.kinds.iter().find(|row| row.kind == "open").unwrap();
         let told = told(&manager);
@@ -167,7 +155,7 @@ fn root_what_fell_into_the_time_between_two_lives_is_told() {
     let told = told(&manager);
     assert!(told.values().all(|sequences| sequences.iter().all(|sequence| *sequence == sequences[0])));
     assert!((499..997).all(|number| told[&number].len() == 1), "nothing was killed after these");
-    let status = status(&fixture);
+    let status = fixture.status();
     assert!(status.restart.adopted && status.restart.life == 3 && status.sums.lost_in_kernel == 0);
     let text = bee_trace().args(["status", "--socket"]).arg(fixture.socket()).output().unwrap();
     let text = String::from_utf8(text.stdout).unwrap();
@@ -188,7 +176,7 @@ fn root_changed_settings_replace_what_runs() {
     manager.start(&[]);
     wait_for("the open before", 20, || told(&manager).contains_key(&1));
     assert!(manager.log().contains("settings have changed"), "{}", manager.log());
-    let status = status(&fixture);
+    let status = fixture.status();
     assert!(!status.restart.adopted && status.restart.life == 2);
     assert_eq!(status.rings[1].size, 1024 * 1024);
     wait_for("the end of what ran before", 20, || {
@@ -207,7 +195,7 @@ fn root_what_was_taken_over_is_known_as_the_daemons_own() {
     manager.hear_all();
     manager.end(Signal::SIGKILL);
     manager.start(&[]);
-    assert!(status(&fixture).restart.adopted);
+    assert!(fixture.status().restart.adopted);
     let new: Vec<_> = settled().difference(&before).copied().collect();
     let mut done = Vec::new();
     for (act, kind) in [("program", "prog"), ("map", "map"), ("link", "link")] {
@@ -349,7 +337,7 @@ fn root_a_store_that_was_tampered_with_is_a_plain_start() {
             let log = manager.log()[before..].to_owned();
             assert!(log.contains(words), "{number}: {words}:\n{log}");
             assert!(!log.contains("panicked"), "{log}");
-            assert!(!status(&fixture).restart.adopted, "{number}: {words}:\n{log}");
+            assert!(!fixture.status().restart.adopted, "{number}: {words}:\n{log}");
             let opens = told(&manager).get(&0).map_or(0, Vec::len);
             drop(File::open(numbered(&fixture, 0)).unwrap());
             wait_for("the open", 20, || told(&manager).get(&0).map_or(0, Vec::len) > opens);

@@ -56,6 +56,16 @@ loaded() {
 }
 # A number of the daemon's own status: KEY, the first that is there.
 number() { bee-trace status --json | sed -n "s/^ *\"$1\": \([0-9a-z]*\),*$/\1/p" | head -n1; }
+# Events of a file in the journal since the boot, and one more: sees WHEN.
+events() { journalctl -q -u bee-traced -o json BEE_FILE_PATH=/etc/shadow --no-pager | grep -c '"BEE_EVENT_ACTION":"open"'; }
+more_than() { [ "$(events)" -gt "$1" ]; }
+sees() {
+  local before
+  before=$(events)
+  head -c1 /etc/shadow >/dev/null
+  within 60 more_than "$before"
+  check "an event $1" $? 0
+}
 # install_service: programs, configuration and unit, with standard input as a drop-in of the configuration
 # and SETTINGS… as one of the unit.
 install_service() {

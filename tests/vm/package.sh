@@ -6,15 +6,6 @@ source /vm/guest.sh
 package=$(echo /vm/package/*.deb)
 # What is left on the root file system that find's TEST… holds of, but for what was brought for the test.
 left() { find / -xdev \( -path /vm -o -path "$(realpath "$PWD")" \) -prune -o "$@" -print 2>/dev/null; }
-events() { journalctl -q -u bee-traced -o json BEE_FILE_PATH=/etc/shadow --no-pager | grep -c '"BEE_EVENT_ACTION":"open"'; }
-more_than() { [ "$(events)" -gt "$1" ]; }
-sees() { # WHAT
-  local before
-  before=$(events)
-  head -c1 /etc/shadow >/dev/null
-  within 60 more_than "$before"
-  check "an event $1" $? 0
-}
 
 before=$(loaded)
 # The image has the user for other tests.

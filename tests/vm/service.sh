@@ -3,16 +3,6 @@
 # given a wrong configuration, stopped. Everything is installed into this machine only.
 cd /vm/project || exit 1
 source /vm/guest.sh
-# Events of this file in the journal since the boot.
-events() { journalctl -q -u bee-traced -o json BEE_FILE_PATH=/etc/shadow --no-pager | grep -c '"BEE_EVENT_ACTION":"open"'; }
-more_than() { [ "$(events)" -gt "$1" ]; }
-sees() { # WHAT
-  local before
-  before=$(events)
-  head -c1 /etc/shadow >/dev/null
-  within 30 more_than "$before"
-  check "an event $1" $? 0
-}
 
 before=$(loaded)
 # Each open is to be an entry. Emulated: verifying takes minutes, and a frozen daemon must be noticed

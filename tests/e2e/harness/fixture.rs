@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bee_trace::control::status::Status;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{Abi, Trigger};
+use super::{Abi, Trigger, bee_trace};
 
 /// The two users every fixture has.
 const PEOPLE: [&str; 2] = ["bee-e2e-a", "bee-e2e-b"];
@@ -88,6 +89,23 @@ impl Fixture {
     /// Where a daemon with this fixture's configuration is reached.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("run/control")
+    }
+
+    /// What the daemon with this fixture's configuration says of itself, whose sums are exact.
+    pub fn status(&self) -> Status {
+        let output = bee_trace().args(["status", "--json", "--socket"]).arg(self.socket()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let status: Status = serde_json::from_slice(&output.stdout).unwrap();
+        let sums = &status.sums;
+        assert_eq!(sums.emitted, sums.submitted + sums.lost_in_kernel, "{sums:?}");
+        let ends = sums.waiting + sums.delivered + sums.lost_in_daemon + sums.no_event;
+        assert_eq!(sums.submitted, ends, "{sums:?}");
+        for sink in &status.sinks {
+            let count = |name: &str| sink.counters[name];
+            let settled = count("accepted") + count("queue_full") + count("refused") + count("folded");
+            assert_eq!(count("offered"), settled + sink.queued, "{sink:?}");
+        }
+        status
     }
 
     /// Writes the drop-in; a running daemon takes it with the next SIGHUP.
