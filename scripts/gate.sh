@@ -41,7 +41,10 @@ for name in "$@"; do
     }
     END { exit bad }' "$known" "$measured.named" || status=1
   if [ -n "${BEE_BLESS:-}" ]; then
-    { grep -v "^$name	" "$known" || true; cat "$measured.named"; } >"$known.new"
+    # Of this kernel, the tiers that were measured.
+    awk -F'\t' 'NR == FNR { is[$1, $3] = 1; next } !(($1, $3) in is)' "$measured.named" "$known" >"$known.new"
+    cat "$measured.named" >>"$known.new"
+    sort -s -t $'\t' -k1,1 -o "$known.new" "$known.new"
     mv "$known.new" "$known"
   fi
 done
