@@ -41,10 +41,10 @@ lint:            ## formatting of Rust and C, clippy
 	$(CARGO) clippy --locked --lib --bins --benches --test '*' -- -D warnings
 	scripts/clang-format.sh
 
-test:            ## everything that must hold: lint, dependencies, unit and root tests
+test:            ## everything that must hold: lint, dependencies, unit and root tests, two virtual machines
 	@scripts/setup.sh
 	@$(MAKE) --no-print-directory lint
-	@scripts/test.sh deps unit root
+	@scripts/test.sh deps unit root vm
 
 deny:            ## licences, sources, versions and known holes of the dependencies
 	@scripts/deny.sh
