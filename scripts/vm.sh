@@ -32,7 +32,7 @@ kernel() { # NAME
 }
 
 # Builds what a machine of this architecture takes along and lists it in $programs. A test with the line
-# "# also: format" gets the daemon of another format of records too.
+# "# also: format" gets the daemon of another format of records too; "# also: reboot": guest.sh.
 build() { # ARCH TEST
   local cargo=("${CARGO:-cargo}") out=target
   if [ "$1" = arm64 ]; then

@@ -69,17 +69,20 @@ case $arch in
   arm64) machine=(qemu-system-aarch64 -M virt -cpu "${cpu:-cortex-a72}"); console=ttyAMA0 ;;
   *) die "no machine for $arch" ;;
 esac
+# A machine that panics ends at once, but for one that is to boot twice.
+again=(-no-reboot) panic=-1
+if grep -q '^# also: reboot$' "tests/vm/$test"; then again=() panic=0; fi
 begin=$SECONDS
 limit=${VM_TIMEOUT:-600}
 # shellcheck disable=SC2086 # VM_ARGS is a list of words
 nice -n 5 timeout -k 5 "$limit" "${machine[@]}" -accel "${VM_ACCEL:-tcg,thread=multi}" ${VM_ARGS:-} \
   -smp "${VM_SMP:-$(field "$name" smp)}" -m "${VM_MEMORY:-$(field "$name" memory)}" -kernel "$kernel/vmlinuz" -initrd "$scratch/initrd" \
-  -append "console=$console loglevel=4 panic=-1 softlockup_panic=1 systemd.show_status=no $(field "$name" cmdline)" \
+  -append "console=$console loglevel=4 panic=$panic softlockup_panic=1 systemd.show_status=no $(field "$name" cmdline)" \
   -drive "file=$root_dir/root.ext4,format=raw,if=none,id=root,snapshot=on,cache=unsafe" \
   -device virtio-blk-pci,drive=root \
   -drive "file=$scratch/out,format=raw,if=none,id=out,cache=unsafe" -device virtio-blk-pci,drive=out \
   -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng \
-  -nic none -display none -monitor none -serial "file:$out/console" -no-reboot 2>"$out/qemu" ||
+  -nic none -display none -monitor none -serial "file:$out/console" "${again[@]}" 2>"$out/qemu" ||
   say "$name: QEMU ended with $? (124: not done after $limit s)"
 tar -C "$out" -xf "$scratch/out" 2>/dev/null || true
 code=$(sed -n 's/^code=//p' "$out/result" 2>/dev/null || true)

@@ -28,7 +28,7 @@ while IFS='|' read -r sensor tier hooks; do
   [ "$more" -eq 0 ] || first="$first and $more more"
   right="$(sum "$sensor" right) of $(sum "$sensor" wanted)"
   skipped=$(sum "$sensor" skipped)
-  [ "$skipped" -eq 0 ] || right="$right, $skipped runs skipped"
+  case $skipped in 0) ;; 1) right="$right, 1 run skipped" ;; *) right="$right, $skipped runs skipped" ;; esac
   echo "| $1 | $release | $(field "$1" arch) | $page KiB | $sensor | \`$tier\` | ${first:-none} | $right |"
 done <"$out/sensors" >>"$rows"
 

@@ -29,6 +29,20 @@ within() {
     sleep 1
   done
 }
+# A test with the line "# also: reboot" may call this once: the machine boots again, and the test starts from its
+# beginning, with the counts it had. `rebooted`: whether it is so.
+reboot_here() {
+  echo "passed=$passed failed=$failed" >/var/tmp/rebooted
+  dmesg >/vm/out/dmesg-before
+  sync
+  systemctl reboot
+  sleep infinity
+}
+rebooted() {
+  [ -e /var/tmp/rebooted ] || return 1
+  # shellcheck source=/dev/null
+  . /var/tmp/rebooted
+}
 # Between these two the kernel may complain: a test has it do so.
 complaints_wanted() { echo 'vm: complaints are wanted' >/dev/kmsg; }
 complaints_unwanted() { echo 'vm: complaints are unwanted' >/dev/kmsg; }
@@ -97,13 +111,13 @@ find /vm/triggers/ -type f -exec touch {} +
 {
 	/vm/test 2>&1
 	echo $? >/vm/code
-} | tee log >/dev/console
+} | tee -a log >/dev/console
 code=$(cat /vm/code)
 
 journalctl --boot --no-pager >journal
 dmesg >dmesg
 # A kernel that complains is a failure, whatever the test thinks.
-if sed '/vm: complaints are wanted/,/vm: complaints are unwanted/d' dmesg | grep -E 'BUG:|WARNING:|Oops|Call Trace|general protection|soft lockup|rcu: INFO' >kernel-complaints; then
+if cat dmesg-before dmesg 2>/dev/null | sed '/vm: complaints are wanted/,/vm: complaints are unwanted/d' | grep -E 'BUG:|WARNING:|Oops|Call Trace|general protection|soft lockup|rcu: INFO' >kernel-complaints; then
 	[ "$code" -ne 0 ] || code=70
 else
 	rm kernel-complaints
