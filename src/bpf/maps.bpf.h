@@ -162,7 +162,7 @@ struct bee_stack_state {
 struct bee_affix_state {
 	__u64 hash;
 	__u32 mask;
-	__u32 reserved;
+	__u32 edges; /* here and not on the stack, of which a walk uses all there is */
 };
 
 /* A name that is taken apart: see names.bpf.h. */

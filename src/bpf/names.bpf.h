@@ -87,29 +87,26 @@ static __always_inline __u32 bee_edges(struct bee_scratch *buffer, __u32 place, 
 __noinline __u32 bee_test_leaf(__u32 place, __u32 length)
 {
 	struct bee_scratch *buffer = bee_scratch(place);
-	__u32 edges;
 
 	if (!buffer || !length)
 		return 0;
-	edges = bee_edges(buffer, place, length);
-	if (!edges)
-		return 0;
 	buffer->affix.mask = 0;
-	if (edges & BEE_EDGE_WHOLE) {
+	buffer->affix.edges = bee_edges(buffer, place, length);
+	if (buffer->affix.edges & BEE_EDGE_WHOLE) {
 		__u64 hash = bee_hash(place, length);
 
 		buffer->affix.mask = bee_rule(BEE_RULE_EXACT, 0, hash);
 		if (bee_rule(BEE_RULE_ANCHOR, 0, hash))
 			buffer->affix.mask |= BEE_WATCH_ANCHOR;
 	}
-	if (edges & BEE_EDGE_PREFIX) {
+	if (buffer->affix.edges & BEE_EDGE_PREFIX) {
 		buffer->affix.hash = BEE_FNV_BASIS;
 		for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
 			if (bee_affix_step(place, length, i, BEE_RULE_PREFIX))
 				break;
 		}
 	}
-	if (edges & BEE_EDGE_SUFFIX) {
+	if (buffer->affix.edges & BEE_EDGE_SUFFIX) {
 		buffer->affix.hash = BEE_FNV_BASIS;
 		for (__u32 i = 0; i < BEE_AFFIX_MAX; i++) {
 			if (bee_affix_step(place, length, i, BEE_RULE_SUFFIX))
