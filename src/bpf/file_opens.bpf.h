@@ -71,11 +71,14 @@ static __noinline bool bee_open_unusual(__u64 *ctx, __u32 hook)
 	       (bee_is_error((__u64)file) || file->f_inode->i_sb->s_magic == PROC_SUPER_MAGIC);
 }
 
-/* Of an open that failed the fields read as zero, which is no usual file. */
+/* An errno is looked for first: a load behind one is a fault at an address of the process, which
+ * arm64 takes, and opens of names that are not there are many. */
 #define BEE_OPEN_PROGRAM(name, hook)                                      \
 	int name(__u64 *ctx)                                              \
 	{                                                                 \
-		if (!bee_is_usual((struct file *)ctx[BEE_OPEN_FILE]) &&   \
+		struct file *file = (void *)ctx[BEE_OPEN_FILE];           \
+                                                                          \
+		if ((bee_is_error((__u64)file) || !bee_is_usual(file)) && \
 		    bee_open_unusual(ctx, hook))                          \
 			bee_hand_on(ctx, opens_typed, BEE_READER_MEMORY); \
 		return 0;                                                 \
